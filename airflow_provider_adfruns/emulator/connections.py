@@ -1,0 +1,43 @@
+"""The server's open connections, by the client's address, so that one can be closed without an answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class Connections:
+    """Open connections of one server."""
+
+    def __init__(self) -> None:
+        self._transports: dict[tuple[str, int], asyncio.Transport] = {}
+
+    def hang_up(self, client: Sequence[Any]) -> None:
+        """Close the connection of a client at once."""
+        transport = self._transports.get((client[0], client[1]))
+        if transport is not None:
+            transport.abort()
+
+    def protocol(self) -> Callable[..., asyncio.Protocol]:
+        """Return the class by which the server talks, which keeps this record up to date."""
+        transports = self._transports
+
+        class RecordedProtocol(H11Protocol):
+            """HTTP over a connection that is on record."""
+
+            def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+                """Record the connection."""
+                super().connection_made(transport)
+                transports[transport.get_extra_info("peername")[:2]] = transport
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                """Strike the connection off."""
+                transports.pop(self.transport.get_extra_info("peername")[:2], None)
+                super().connection_lost(exc)
+
+        return RecordedProtocol

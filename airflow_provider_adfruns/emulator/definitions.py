@@ -1,0 +1,224 @@
+"""What a factory is made of, as a scenario describes it: pipelines, activities, triggers, principals; runs are elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime, timedelta
+
+    from airflow_provider_adfruns.emulator.windows import Grid
+
+
+class Outcome(StrEnum):
+    """How an activity, or a whole run, is scripted to end."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeScript:
+    """Outcomes consumed run by run; the last one stays."""
+
+    outcomes: tuple[Outcome, ...] = (Outcome.SUCCEEDED,)
+
+    def at(self, number: int) -> Outcome:
+        """Return the outcome of run ``number``, counted from 0."""
+        return self.outcomes[min(number, len(self.outcomes) - 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityDependency:
+    """An activity waits for another one to end in one of ``conditions``."""
+
+    activity: str
+    conditions: tuple[str, ...] = ("Succeeded",)
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityDefinition:
+    """One activity of a pipeline.
+
+    :param seconds: how long it takes; an ExecutePipeline that waits takes as long as its child.
+    :param cancel_seconds: how long cancelling it takes; None: the pipeline's.
+    :param child_pipeline: the pipeline an ExecutePipeline activity starts.
+    """
+
+    name: str
+    type: str = "Wait"
+    seconds: float = 60.0
+    outcome: OutcomeScript = OutcomeScript()
+    depends_on: tuple[ActivityDependency, ...] = ()
+    cancel_seconds: float | None = None
+    child_pipeline: str | None = None
+    wait_on_completion: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineDefinition:
+    """A pipeline.
+
+    :param concurrency: how many of its runs run at once, the others queue; None: no limit.
+    :param cancel_seconds: how long cancelling a running activity takes.
+    """
+
+    name: str
+    activities: tuple[ActivityDefinition, ...]
+    concurrency: int | None = None
+    cancel_seconds: float = 5.0
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+    def activity(self, name: str) -> ActivityDefinition | None:
+        """Return the activity of this name, in any case, or None."""
+        return next((each for each in self.activities if each.name.casefold() == name.casefold()), None)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowDependency:
+    """A tumbling window trigger waits for windows of ``trigger``, which may be itself.
+
+    :param size: None: as long as the dependent window.
+    """
+
+    trigger: str
+    offset: timedelta
+    size: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often, and after how many seconds, a trigger runs a failed pipeline again by itself."""
+
+    count: int = 0
+    interval_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineReference:
+    """A pipeline a trigger starts, with the parameters it passes."""
+
+    name: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+TriggerType: TypeAlias = Literal["TumblingWindowTrigger", "ScheduleTrigger"]
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerDefinition:
+    """A trigger.
+
+    :param delay: how long after a window's end its run is made.
+    :param outcome: how the pipeline runs it starts end; None: as their activities say.
+    :param rerun_outcome: the same for reruns, consumed rerun by rerun of one window.
+    :param cancel_seconds: how long cancelling a run that waits on dependencies takes.
+    """
+
+    name: str
+    type: TriggerType
+    grid: Grid
+    pipelines: tuple[PipelineReference, ...]
+    delay: timedelta
+    max_concurrency: int = 50
+    retry: RetryPolicy = RetryPolicy()
+    depends_on: tuple[WindowDependency, ...] = ()
+    started: bool = True
+    backfill: bool = False
+    outcome: Outcome | None = None
+    rerun_outcome: OutcomeScript | None = None
+    rerun_seconds: float | None = None
+    cancel_seconds: float = 2.0
+    description: str | None = None
+
+
+Permission: TypeAlias = Literal["write", "read", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Somebody who signs in with a client id and a secret, and what they may do."""
+
+    name: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    object_id: str
+    permission: Permission = "write"
+
+
+@dataclass(frozen=True, slots=True)
+class FactoryIdentity:
+    """Where the factory is found."""
+
+    subscription_id: str
+    resource_group: str
+    name: str
+    tenant_id: str
+    location: str = "westeurope"
+
+    @property
+    def resource_id(self) -> str:
+        """The factory's ARM resource id."""
+        return (
+            f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
+            f"/providers/Microsoft.DataFactory/factories/{self.name}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PastWindowRun:
+    """One past trigger run of a window: its status, and what a scenario chose to pin."""
+
+    status: str
+    at: datetime | None = None
+    run_id: str | None = None
+    pipeline_run_id: str | None = None
+    stuck: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PastWindow:
+    """A window's past: its trigger runs, oldest first, and how its reruns will end."""
+
+    trigger: str
+    index: int
+    runs: tuple[PastWindowRun, ...]
+    rerun_outcome: OutcomeScript | None = None
+    rerun_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """A pipeline run the history begins with, finished or still going.
+
+    :param remaining_seconds: how long what is in progress still takes; None: as long as its definition says.
+    """
+
+    pipeline: str
+    status: str
+    started: datetime
+    ended: datetime | None = None
+    run_id: str | None = None
+    group_of: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    failed_activity: str | None = None
+    remaining_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Everything a scenario says."""
+
+    factory: FactoryIdentity
+    now: datetime
+    seed: int
+    query_lag_seconds: float
+    rerun_waiting_seconds: float
+    principals: tuple[Principal, ...]
+    pipelines: Mapping[str, PipelineDefinition]
+    triggers: Mapping[str, TriggerDefinition]
+    windows: tuple[PastWindow, ...] = ()
+    runs: tuple[PastRun, ...] = ()

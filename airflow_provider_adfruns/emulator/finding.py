@@ -1,0 +1,125 @@
+"""Finds the page of runs that answers a query, without looking at more runs than it must."""
+
+from __future__ import annotations
+
+import zlib
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_adfruns.emulator.query import PAGE_SIZE, Position
+from airflow_provider_adfruns.emulator.store import RETENTION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from airflow_provider_adfruns.emulator.query import RunQuery
+    from airflow_provider_adfruns.emulator.store import RunStore, StateLog
+
+    Rows = list[tuple[Any, Any]]
+
+_REMEMBERED_ORDERS = 8
+
+
+class Finder:
+    """Answers queries of one factory; remembers the last ordered results, so that their next pages cost little.
+
+    :param is_latest: tells whether a pipeline run was the newest of its group at an instant.
+    """
+
+    def __init__(self, is_latest: Callable[[Any, datetime], bool]) -> None:
+        self._is_latest = is_latest
+        self._ordered: OrderedDict[tuple[str, datetime], Rows] = OrderedDict()
+
+    def page(self, store: RunStore[Any], query: RunQuery, seen_at: datetime) -> tuple[Rows, Position | None]:
+        """Return one page of runs, each with its state, and where the next page begins.
+
+        Without orderBy the order is of no use to anybody: by status, every second run first, then shuffled.
+
+        :param seen_at: the instant whose state a first page shows.
+        """
+        position = query.position or Position(seen_at, 0)
+        group_id = query.group_id()
+        if query.order_by or group_id is not None:
+            return self._ordered_page(store, query, position)
+        stretches = _stretches(store, query, position.seen_at)
+        rows: Rows = []
+        offset, skipped = position.offset, 0
+        for log, stretch in stretches:
+            here = offset - skipped
+            while 0 <= here < len(stretch):
+                run, index = log[stretch[_scattered(here, len(stretch))]]
+                here, offset = here + 1, offset + 1
+                if run.was_current(index, position.seen_at) and self._takes(
+                    query, run, run.states[index], position
+                ):
+                    rows.append((run, run.states[index]))
+                    if len(rows) == PAGE_SIZE:
+                        more = offset < sum(len(each) for _, each in stretches)
+                        return _shuffled(rows), Position(position.seen_at, offset) if more else None
+            skipped += len(stretch)
+        return _shuffled(rows), None
+
+    def _takes(self, query: RunQuery, run: Any, state: Any, position: Position) -> bool:
+        if query.latest_only and not self._is_latest(run, position.seen_at):
+            return False
+        return query.takes(run, state)
+
+    def _ordered_page(
+        self, store: RunStore[Any], query: RunQuery, position: Position
+    ) -> tuple[Rows, Position | None]:
+        key = (query.digest, position.seen_at)
+        rows = self._ordered.pop(key, None) if query.position else None
+        if rows is None:
+            rows = query.ordered(_shuffled(self._all(store, query, position)))
+        end = position.offset + PAGE_SIZE
+        if end >= len(rows):
+            return rows[position.offset :], None
+        self._ordered[key] = rows
+        while len(self._ordered) > _REMEMBERED_ORDERS:
+            self._ordered.popitem(last=False)
+        return rows[position.offset : end], Position(position.seen_at, end)
+
+    def _all(self, store: RunStore[Any], query: RunQuery, position: Position) -> Rows:
+        group_id = query.group_id()
+        rows: Rows = []
+        if group_id is not None:
+            after, before = _span(query, position.seen_at)
+            for run in store.group(group_id):
+                state = run.as_of(position.seen_at)
+                if state is not None and after <= state.at <= before:
+                    rows.append((run, state))
+        else:
+            for log, stretch in _stretches(store, query, position.seen_at):
+                entries = (log[place] for place in stretch)
+                rows += [
+                    (run, run.states[index])
+                    for run, index in entries
+                    if run.was_current(index, position.seen_at)
+                ]
+        return [row for row in rows if self._takes(query, *row, position)]
+
+
+def _stretches(store: RunStore[Any], query: RunQuery, seen_at: datetime) -> list[tuple[StateLog[Any], range]]:
+    """Return the parts of the logs that can hold an answer; each log has one name and one status."""
+    after, before = _span(query, seen_at)
+    return [
+        (log, log.stretch(after, before))
+        for (name, status), log in sorted(store.logs(), key=lambda entry: entry[0])
+        if query.keeps({query.kind.name: name, "Status": status})
+    ]
+
+
+def _span(query: RunQuery, seen_at: datetime) -> tuple[datetime, datetime]:
+    """Return the time a query looks at: not before what is forgotten, not after what is seen."""
+    return max(query.after, seen_at - RETENTION), min(query.before, seen_at)
+
+
+def _scattered(place: int, length: int) -> int:
+    """Return a place of a stretch so that counting up visits every second one, newest first, then the others."""
+    half = (length + 1) // 2
+    return length - 1 - 2 * place if place < half else length - 2 - 2 * (place - half)
+
+
+def _shuffled(rows: Rows) -> Rows:
+    return sorted(rows, key=lambda row: zlib.crc32(row[0].run_id.encode()))

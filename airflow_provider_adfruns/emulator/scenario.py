@@ -1,0 +1,318 @@
+"""A scenario's YAML made into definitions; the past it tells is read by `scenario_past`, values by `reading`."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow_provider_adfruns.emulator import progress
+from airflow_provider_adfruns.emulator.definitions import (
+    ActivityDefinition,
+    ActivityDependency,
+    FactoryIdentity,
+    Outcome,
+    OutcomeScript,
+    Permission,
+    PipelineDefinition,
+    PipelineReference,
+    Principal,
+    RetryPolicy,
+    Scenario,
+    TriggerDefinition,
+    TriggerType,
+    WindowDependency,
+)
+from airflow_provider_adfruns.emulator.parameters import as_text
+from airflow_provider_adfruns.emulator.reading import ScenarioError, Table, Value, read_yaml
+from airflow_provider_adfruns.emulator.scenario_past import read_runs, read_script, read_windows
+from airflow_provider_adfruns.emulator.windows import Frequency, Grid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from airflow_provider_adfruns.emulator.definitions import PastWindow
+
+DEFAULT_SUBSCRIPTION = "00000000-0000-4000-8000-000000000001"
+DEFAULT_TENANT = "00000000-0000-4000-8000-000000000002"
+_DEPENDENCIES = ("TumblingWindowTriggerDependencyReference", "SelfDependencyTumblingWindowTriggerReference")
+_CONDITIONS = ("Succeeded", "Failed", "Completed", "Skipped")
+_TUMBLING = ("Minute", "Hour", "Month")
+_SCHEDULE = ("Minute", "Hour", "Day", "Week", "Month")
+_GRID_DAYS = 60
+
+
+def load_scenario(scenario: str | Path | Mapping[str, Any], now: datetime | None = None) -> Scenario:
+    """Read a scenario and check that it fits together.
+
+    :param scenario: see `read_yaml`.
+    :param now: the start of the clock where the scenario names none; default the real now, to the second.
+    :raises ScenarioError: naming the file, the line and what was expected.
+    """
+    top = read_yaml(scenario).table()
+    real_now = (now or datetime.now(UTC)).replace(microsecond=0)
+    start = top.take("now")
+    begin = start.instant(real_now) if start else real_now
+    seed, lag, waiting = top.take("seed"), top.take("query_lag_seconds"), top.take("rerun_waiting_seconds")
+    factory = _factory(top.take("factory"))
+    principals = _principals(top.take("principals"))
+    pipelines = {name: _pipeline(name, value) for name, value in top.need("pipelines").table().rest().items()}
+    _check_pipelines(top.place, pipelines)
+    triggers: dict[str, TriggerDefinition] = {}
+    windows: list[PastWindow] = []
+    described = top.take("triggers")
+    for name, value in (described.table().rest() if described else {}).items():
+        table = value.table()
+        triggers[name] = _trigger(name, table, begin, pipelines)
+        windows += read_windows(table.take("windows"), triggers[name], begin)
+        table.done()
+    _check_triggers(top.place, triggers)
+    runs = read_runs(top.take("runs"), pipelines, begin)
+    top.done()
+    return Scenario(
+        factory=factory,
+        now=begin,
+        seed=seed.integer() if seed else 0,
+        query_lag_seconds=lag.number() if lag else 2.0,
+        rerun_waiting_seconds=waiting.number() if waiting else 2.0,
+        principals=principals,
+        pipelines=pipelines,
+        triggers=triggers,
+        windows=tuple(windows),
+        runs=runs,
+    )
+
+
+def _text(table: Table, key: str, default: str) -> str:
+    value = table.take(key)
+    return value.text() if value else default
+
+
+def _factory(value: Value | None) -> FactoryIdentity:
+    if value is None:
+        return FactoryIdentity(DEFAULT_SUBSCRIPTION, "night-rg", "night-adf", DEFAULT_TENANT)
+    table = value.table()
+    factory = FactoryIdentity(
+        subscription_id=_text(table, "subscription", DEFAULT_SUBSCRIPTION),
+        resource_group=_text(table, "resource_group", "night-rg"),
+        name=_text(table, "name", "night-adf"),
+        tenant_id=_text(table, "tenant", DEFAULT_TENANT),
+        location=_text(table, "location", "westeurope"),
+    )
+    table.done()
+    return factory
+
+
+def _principals(value: Value | None) -> tuple[Principal, ...]:
+    tables = [each.table() for each in value.items()] if value else []
+    principals = [_principal(table) for table in tables]
+    return tuple(principals) or (_make_principal("operator", None, None, "write"),)
+
+
+def _principal(table: Table) -> Principal:
+    name = table.need("name").text()
+    client_id, secret, permission = (
+        table.take("client_id"),
+        table.take("client_secret"),
+        table.take("permission"),
+    )
+    table.done()
+    return _make_principal(
+        name,
+        client_id.text() if client_id else None,
+        secret.text() if secret else None,
+        cast("Permission", permission.choice("write", "read", "none")) if permission else "write",
+    )
+
+
+def _make_principal(
+    name: str, client_id: str | None, secret: str | None, permission: Permission
+) -> Principal:
+    """Make up what a scenario does not say, from the name alone, so that it is the same in every run."""
+    made_up = str(uuid.uuid5(uuid.NAMESPACE_OID, f"adf-emulator principal {name}"))
+    object_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"adf-emulator object {name}"))
+    return Principal(name, client_id or made_up, secret or f"secret-of-{name}", object_id, permission)
+
+
+def _parameters(value: Value | None) -> dict[str, str]:
+    return {name: as_text(each.plain()) for name, each in value.table().rest().items()} if value else {}
+
+
+def _pipeline(name: str, value: Value) -> PipelineDefinition:
+    """Read a pipeline; one without ``activities`` is a single activity described in place."""
+    table = value.table()
+    concurrency, cancel, parameters = (
+        table.take("concurrency"),
+        table.take("cancel_seconds"),
+        table.take("parameters"),
+    )
+    activities = table.take("activities")
+    if activities is not None:
+        defined = tuple(_activity(each.table()) for each in activities.items())
+    else:
+        seconds, outcome = table.take("seconds"), table.take("outcome")
+        script = read_script(outcome) if outcome else OutcomeScript()
+        defined = (ActivityDefinition("Work", "Wait", seconds.number() if seconds else 60.0, script),)
+    table.done()
+    pipeline = PipelineDefinition(
+        name=name,
+        activities=defined,
+        concurrency=concurrency.integer(1) if concurrency else None,
+        cancel_seconds=cancel.number() if cancel else 5.0,
+        parameters=_parameters(parameters),
+    )
+    names = [activity.name for activity in defined]
+    for activity in defined:
+        for dependency in activity.depends_on:
+            if dependency.activity not in names:
+                value.fail(
+                    f"a pipeline whose activities exist: '{activity.name}' depends on '{dependency.activity}'"
+                )
+    if len(set(names)) != len(names) or not names:
+        value.fail("a pipeline with at least one activity, each of another name")
+    try:
+        progress.in_order(pipeline)
+    except ValueError as error:
+        raise ScenarioError(f"{value.source}, line {value.node.start_mark.line + 1}: {error}") from error
+    return pipeline
+
+
+def _activity(table: Table) -> ActivityDefinition:
+    name = table.need("name").text()
+    child, kind, seconds = table.take("pipeline"), table.take("type"), table.take("seconds")
+    outcome, cancel, wait = (
+        table.take("outcome"),
+        table.take("cancel_seconds"),
+        table.take("waitOnCompletion"),
+    )
+    depends_on = table.take("dependsOn")
+    table.done()
+    waits = wait.flag() if wait else True
+    usual = 1.0 if child and not waits else 60.0
+    return ActivityDefinition(
+        name=name,
+        type=kind.text() if kind else "ExecutePipeline" if child else "Wait",
+        seconds=seconds.number() if seconds else usual,
+        outcome=read_script(outcome) if outcome else OutcomeScript(),
+        depends_on=tuple(_activity_dependency(each) for each in depends_on.items()) if depends_on else (),
+        cancel_seconds=cancel.number() if cancel else None,
+        child_pipeline=child.text() if child else None,
+        wait_on_completion=waits,
+    )
+
+
+def _activity_dependency(value: Value) -> ActivityDependency:
+    if not value.is_table:
+        return ActivityDependency(value.text())
+    table = value.table()
+    name, conditions = table.need("activity").text(), table.take("dependencyConditions")
+    table.done()
+    words = tuple(each.choice(*_CONDITIONS) for each in conditions.items()) if conditions else ("Succeeded",)
+    return ActivityDependency(name, words)
+
+
+def _trigger(
+    name: str, table: Table, now: datetime, pipelines: Mapping[str, PipelineDefinition]
+) -> TriggerDefinition:
+    kind, delay, concurrency = table.take("type"), table.take("delay"), table.take("maxConcurrency")
+    trigger_type = (
+        kind.choice("TumblingWindowTrigger", "ScheduleTrigger") if kind else "TumblingWindowTrigger"
+    )
+    state, backfill, description = table.take("state"), table.take("backfill"), table.take("description")
+    outcome, rerun_outcome = table.take("outcome"), table.take("rerun_outcome")
+    rerun_seconds, cancel, depends_on = (
+        table.take("rerun_seconds"),
+        table.take("cancel_seconds"),
+        table.take("dependsOn"),
+    )
+    pipeline, parameters = table.need("pipeline"), _parameters(table.take("parameters"))
+    for each in pipeline.items():
+        if each.text() not in pipelines:
+            each.fail("the name of a pipeline: " + ", ".join(pipelines))
+    if trigger_type == "TumblingWindowTrigger" and len(pipeline.items()) != 1:
+        pipeline.fail("one pipeline; only a schedule trigger starts several")
+    return TriggerDefinition(
+        name=name,
+        type=cast("TriggerType", trigger_type),
+        grid=_grid(table, trigger_type, now),
+        pipelines=tuple(PipelineReference(each.text(), parameters) for each in pipeline.items()),
+        delay=delay.duration() if delay else timedelta(0),
+        max_concurrency=concurrency.integer(1, 50) if concurrency else 50,
+        retry=_retry(table.take("retryPolicy")),
+        depends_on=tuple(_dependency(name, each) for each in depends_on.items()) if depends_on else (),
+        started=state is None or state.choice("started", "stopped") == "started",
+        backfill=backfill is not None and backfill.flag(),
+        outcome=Outcome(outcome.choice(*Outcome)) if outcome else None,
+        rerun_outcome=read_script(rerun_outcome) if rerun_outcome else None,
+        rerun_seconds=rerun_seconds.number() if rerun_seconds else None,
+        cancel_seconds=cancel.number() if cancel else 2.0,
+        description=description.text() if description else None,
+    )
+
+
+def _grid(table: Table, trigger_type: str, now: datetime) -> Grid:
+    frequency, interval = table.take("frequency"), table.take("interval")
+    start, end = table.take("startTime"), table.take("endTime")
+    words = _TUMBLING if trigger_type == "TumblingWindowTrigger" else _SCHEDULE
+    unit = cast("Frequency", frequency.choice(*words) if frequency else "Hour")
+    usual_start = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=_GRID_DAYS)
+    if unit == "Month":
+        usual_start = usual_start.replace(year=usual_start.year - 1, month=1, day=1)
+    return Grid(
+        frequency=unit,
+        interval=interval.integer(1) if interval else 1,
+        start=start.instant(now) if start else usual_start,
+        end=end.instant(now) if end else None,
+    )
+
+
+def _retry(value: Value | None) -> RetryPolicy:
+    if value is None:
+        return RetryPolicy()
+    table = value.table()
+    count, interval = table.take("count"), table.take("intervalInSeconds")
+    table.done()
+    return RetryPolicy(count.integer() if count else 0, interval.number() if interval else 30.0)
+
+
+def _dependency(trigger: str, value: Value) -> WindowDependency:
+    """Read a dependency: on another trigger, or with ``self: true`` (or the self type's name) on itself."""
+    table = value.table()
+    kind, upstream, own = table.take("type"), table.take("trigger"), table.take("self")
+    offset, size = table.take("offset"), table.take("size")
+    table.done()
+    is_own = (own is not None and own.flag()) or (
+        kind is not None and kind.choice(*_DEPENDENCIES) == _DEPENDENCIES[1]
+    )
+    if is_own == (upstream is not None):
+        value.fail("a dependency on another 'trigger', or on the trigger's own windows with 'self: true'")
+    shift = offset.duration() if offset else timedelta(0)
+    if is_own and shift >= timedelta(0):
+        (offset or value).fail("a negative offset, as a trigger depends on its own earlier windows only")
+    return WindowDependency(
+        upstream.text() if upstream else trigger, shift, size.duration() if size else None
+    )
+
+
+def _check_pipelines(place: Value, pipelines: Mapping[str, PipelineDefinition]) -> None:
+    for pipeline in pipelines.values():
+        for activity in pipeline.activities:
+            if activity.child_pipeline is not None and activity.child_pipeline not in pipelines:
+                place.fail(
+                    f"a scenario that has pipeline '{activity.child_pipeline}', which '{pipeline.name}' starts"
+                )
+    try:
+        progress.usual_seconds(pipelines)
+    except ValueError as error:
+        raise ScenarioError(f"{place.source}: {error}") from error
+
+
+def _check_triggers(place: Value, triggers: Mapping[str, TriggerDefinition]) -> None:
+    for trigger in triggers.values():
+        for dependency in trigger.depends_on:
+            upstream = triggers.get(dependency.trigger)
+            if upstream is None or upstream.type != "TumblingWindowTrigger":
+                place.fail(
+                    f"a scenario with a tumbling window trigger '{dependency.trigger}', on which '{trigger.name}' depends"
+                )

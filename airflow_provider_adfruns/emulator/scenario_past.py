@@ -1,0 +1,201 @@
+"""The past a scenario tells, compactly: blocks of windows with their exceptions, and single pipeline runs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from airflow_provider_adfruns.emulator.definitions import (
+    Outcome,
+    OutcomeScript,
+    PastRun,
+    PastWindow,
+    PastWindowRun,
+    TriggerDefinition,
+)
+from airflow_provider_adfruns.emulator.parameters import as_text
+from airflow_provider_adfruns.emulator.records import FINAL, PipelineStatus, TriggerStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from airflow_provider_adfruns.emulator.definitions import PipelineDefinition
+    from airflow_provider_adfruns.emulator.reading import Table, Value
+
+_RANGE = re.compile(r"(\d+)\.\.(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """What a block of windows, or an exception from one, says about each of its windows."""
+
+    runs: tuple[PastWindowRun, ...]
+    rerun_outcome: OutcomeScript | None
+    rerun_seconds: float | None
+
+
+def read_windows(value: Value | None, trigger: TriggerDefinition, now: datetime) -> list[PastWindow]:
+    """Read ``windows`` of a trigger: a block, or a list of blocks."""
+    if value is None:
+        return []
+    if trigger.type != "TumblingWindowTrigger":
+        value.fail("absent, for a schedule trigger has no windows")
+    found: dict[int, PastWindow] = {}
+    for block in value.items():
+        for window in _block(block, trigger, now):
+            if window.index in found:
+                block.fail(
+                    f"a block of its own windows; {trigger.grid.window(window.index).start} is told twice"
+                )
+            found[window.index] = window
+    return list(found.values())
+
+
+def _block(value: Value, trigger: TriggerDefinition, now: datetime) -> list[PastWindow]:
+    table = value.table()
+    begin, count, until = table.need("from"), table.take("count"), table.take("until")
+    usual = _said(table, now, _Block((PastWindowRun(TriggerStatus.SUCCEEDED),), None, None))
+    exceptions = table.take("except")
+    table.done()
+    first = trigger.grid.index_at(begin.instant(now))
+    if count is not None:
+        indices = range(first, first + count.integer(1))
+    elif until is not None:
+        indices = range(first, trigger.grid.index_at(until.instant(now)))
+    else:
+        value.fail("a block with 'count' or 'until'")
+    blocks = dict.fromkeys(indices, usual)
+    for exception in exceptions.items() if exceptions else []:
+        chosen, said = _exception(exception, trigger, indices, now, usual)
+        blocks.update(dict.fromkeys(chosen, said))
+    for index in (indices[0], indices[-1]) if indices else ():
+        if not trigger.grid.exists(index) or trigger.grid.window(index).end > now:
+            window = trigger.grid.window(index)
+            value.fail(
+                f"a block of windows between the trigger's startTime and now ({now}); {window.start} is not"
+            )
+    return [
+        PastWindow(trigger.name, index, said.runs, said.rerun_outcome, said.rerun_seconds)
+        for index, said in blocks.items()
+    ]
+
+
+def _said(table: Table, now: datetime, usual: _Block) -> _Block:
+    status, runs, stuck = table.take("status"), table.take("runs"), table.take("stuck")
+    outcome, seconds = table.take("rerun_outcome"), table.take("rerun_seconds")
+    told = usual.runs
+    if status is not None:
+        told = (PastWindowRun(_status(status)),)
+    if runs is not None:
+        told = tuple(_window_run(each, now) for each in runs.items())
+    if stuck is not None and stuck.flag():
+        if told[-1].status != TriggerStatus.WAITING_ON_DEPENDENCY:
+            stuck.fail("beside the status WaitingOnDependency")
+        told = (*told[:-1], replace(told[-1], stuck=True))
+    return _Block(
+        runs=told,
+        rerun_outcome=read_script(outcome) if outcome else usual.rerun_outcome,
+        rerun_seconds=seconds.number() if seconds else usual.rerun_seconds,
+    )
+
+
+def read_script(value: Value) -> OutcomeScript:
+    """Read an outcome, or a list of them consumed run by run."""
+    outcomes = tuple(Outcome(each.choice(*Outcome)) for each in value.items())
+    return OutcomeScript(outcomes) if outcomes else value.fail("succeeded, failed, or a list of these")
+
+
+def _exception(
+    value: Value, trigger: TriggerDefinition, indices: range, now: datetime, usual: _Block
+) -> tuple[list[int], _Block]:
+    table = value.table()
+    chosen = [
+        index for each in table.need("windows").items() for index in _chosen(each, trigger, indices, now)
+    ]
+    said = _said(table, now, usual)
+    table.done()
+    return chosen, said
+
+
+def _chosen(value: Value, trigger: TriggerDefinition, indices: range, now: datetime) -> list[int]:
+    """Read which windows are meant: a place in the block from 0, places ``3..7``, or a window's start."""
+    text = value.text()
+    span = _RANGE.fullmatch(text)
+    if span is not None:
+        places = list(range(int(span[1]), int(span[2]) + 1))
+    elif text.lstrip("-").isdigit():
+        places = [int(text) if int(text) >= 0 else len(indices) + int(text)]
+    else:
+        places = [trigger.grid.index_at(value.instant(now)) - indices[0]]
+    if any(place not in range(len(indices)) for place in places):
+        value.fail(f"windows of this block: places 0..{len(indices) - 1}, or a window's start")
+    return [indices[place] for place in places]
+
+
+def _window_run(value: Value, now: datetime) -> PastWindowRun:
+    if not value.is_table:
+        return PastWindowRun(_status(value))
+    table = value.table()
+    status, at, stuck = _status(table.need("status")), table.take("at"), table.take("stuck")
+    run_id, pipeline_run_id = table.take("id"), table.take("pipeline_run_id")
+    table.done()
+    return PastWindowRun(
+        status=status,
+        at=at.instant(now) if at else None,
+        run_id=run_id.text() if run_id else None,
+        pipeline_run_id=pipeline_run_id.text() if pipeline_run_id else None,
+        stuck=stuck is not None and stuck.flag(),
+    )
+
+
+def _status(value: Value) -> str:
+    return value.choice(*TriggerStatus)
+
+
+def read_runs(
+    value: Value | None, pipelines: Mapping[str, PipelineDefinition], now: datetime
+) -> tuple[PastRun, ...]:
+    """Read ``runs``: pipeline runs the factory begins with, with ``count`` several alike."""
+    runs: list[PastRun] = []
+    for each in value.items() if value else []:
+        runs += _run(each, pipelines, now)
+    return tuple(runs)
+
+
+def _run(value: Value, pipelines: Mapping[str, PipelineDefinition], now: datetime) -> list[PastRun]:
+    table = value.table()
+    pipeline, status, count = table.need("pipeline"), table.take("status"), table.take("count")
+    started, ended, run_id = table.take("started"), table.take("ended"), table.take("id")
+    group_of, parameters = table.take("recovery_of"), table.take("parameters")
+    failed, remaining = table.take("failed_activity"), table.take("remaining_seconds")
+    table.done()
+    if pipeline.text() not in pipelines:
+        pipeline.fail("the name of a pipeline: " + ", ".join(pipelines))
+    definition = pipelines[pipeline.text()]
+    if failed is not None and definition.activity(failed.text()) is None:
+        failed.fail("an activity of the pipeline: " + ", ".join(each.name for each in definition.activities))
+    if count is not None and run_id is not None:
+        run_id.fail("absent where 'count' asks for several runs")
+    word = status.choice(*PipelineStatus) if status else PipelineStatus.SUCCEEDED
+    begin = started.instant(now) if started else now
+    end = ended.instant(now) if ended else None
+    if begin > now or (end is not None and not begin <= end <= now):
+        (ended or started or value).fail(f"a time in order: started, then ended, then now ({now})")
+    if end is not None and word not in FINAL:
+        value.fail(f"a run without 'ended', for {word} means that it has not")
+    run = PastRun(
+        pipeline=definition.name,
+        status=word,
+        started=begin,
+        ended=end,
+        run_id=run_id.text() if run_id else None,
+        group_of=group_of.text() if group_of else None,
+        parameters={name: as_text(each.plain()) for name, each in parameters.table().rest().items()}
+        if parameters
+        else {},
+        failed_activity=failed.text() if failed else None,
+        remaining_seconds=remaining.number() if remaining else None,
+    )
+    return [run] * (count.integer(1) if count else 1)

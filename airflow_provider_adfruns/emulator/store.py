@@ -1,0 +1,113 @@
+"""Every run of a factory, found by id, and every state of every run in the order of time, found by name and status."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from airflow_provider_adfruns.emulator.records import Recorded
+
+
+RETENTION = timedelta(days=45)
+
+
+class Named(Protocol):
+    """A run with an id and the name of its trigger or pipeline."""
+
+    states: list[Any]
+    run_id: str
+    group_id: str
+
+    @property
+    def name(self) -> str:
+        """The trigger's or pipeline's name."""
+
+
+R = TypeVar("R", bound="Named")
+
+
+class StateLog(Generic[R]):
+    """States of one name and one status, in the order of their time.
+
+    A query reads a stretch of it between two instants and keeps those states that were their run's newest. So it
+    costs what it returns, not what the factory remembers.
+    """
+
+    def __init__(self) -> None:
+        self._times: list[datetime] = []
+        self._entries: list[tuple[R, int]] = []
+
+    def append(self, at: datetime, run: R, index: int) -> None:
+        """Add state number ``index`` of ``run``."""
+        self._times.append(at)
+        self._entries.append((run, index))
+
+    def sort(self) -> None:
+        """Bring the log into the order of time, once, after a history was loaded."""
+        order = sorted(range(len(self._times)), key=self._times.__getitem__)
+        self._times = [self._times[i] for i in order]
+        self._entries = [self._entries[i] for i in order]
+
+    def stretch(self, after: datetime, before: datetime) -> range:
+        """Return the positions of the states from ``after`` to ``before``, both included."""
+        return range(bisect_left(self._times, after), bisect_right(self._times, before))
+
+    def __getitem__(self, position: int) -> tuple[R, int]:
+        return self._entries[position]
+
+
+class RunStore(Generic[R]):
+    """The runs of one kind: pipeline runs or trigger runs."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, R] = {}
+        self._groups: dict[str, list[R]] = {}
+        self._logs: dict[tuple[str, str], StateLog[R]] = {}
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __iter__(self) -> Iterator[R]:
+        return iter(self._runs.values())
+
+    def get(self, run_id: str) -> R | None:
+        """Return the run with this id, in any case, or None."""
+        return self._runs.get(run_id) or self._runs.get(run_id.lower()) or self._runs.get(run_id.upper())
+
+    def group(self, group_id: str) -> tuple[R, ...]:
+        """Return the runs of a group, oldest first."""
+        return tuple(self._groups.get(group_id, ()))
+
+    def add(self, run: R) -> None:
+        """Take in a new run, with the states it has so far."""
+        self._runs[run.run_id] = run
+        self._groups.setdefault(run.group_id, []).append(run)
+        for index in range(len(run.states)):
+            self._log(run, index)
+
+    def update(self, run: R, state: Any) -> None:
+        """Give a run its next state."""
+        run.states.append(state)
+        self._log(run, len(run.states) - 1)
+
+    def sort(self) -> None:
+        """Bring every log into the order of time, once, after a history was loaded."""
+        for log in self._logs.values():
+            log.sort()
+
+    def logs(self) -> Iterable[tuple[tuple[str, str], StateLog[R]]]:
+        """Return each log under its name and status."""
+        return self._logs.items()
+
+    def _log(self, run: R, index: int) -> None:
+        state = run.states[index]
+        self._logs.setdefault((run.name, state.status), StateLog()).append(state.at, run, index)
+
+
+def visible(run: Recorded[Any], horizon: datetime) -> bool:
+    """Say whether a run is still remembered: its last update is not before ``horizon``."""
+    return bool(run.current.at >= horizon)
