@@ -1,0 +1,1 @@
+"""What Azure Data Factory is and does; nothing of Airflow lives here."""

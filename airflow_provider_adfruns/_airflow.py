@@ -1,0 +1,17 @@
+"""Names that moved between Airflow 3.1 and 3.3, from wherever they are."""
+
+from __future__ import annotations
+
+try:
+    from airflow.sdk.configuration import conf
+    from airflow.sdk.exceptions import AirflowSensorTimeout
+except ImportError:  # Airflow 3.1
+    from airflow.configuration import conf
+    from airflow.exceptions import AirflowSensorTimeout  # type: ignore[no-redef]
+
+__all__ = ["AirflowSensorTimeout", "default_deferrable"]
+
+
+def default_deferrable() -> bool:
+    """Return the setting ``[operators] default_deferrable``."""
+    return bool(conf.getboolean("operators", "default_deferrable", fallback=False))

@@ -1,0 +1,287 @@
+"""Connection fields -> which factory, which cloud and endpoint, which credential; no request is sent here."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from airflow_provider_adfruns.adf.clouds import Cloud, cloud_named
+from airflow_provider_adfruns.adf.errors import InvalidInput
+from airflow_provider_adfruns.adf.names import (
+    check_factory_name,
+    check_resource_group_name,
+    check_subscription_id,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from azure.core.credentials_async import AsyncTokenCredential
+
+_LEGACY_PREFIX = "extra__azure_data_factory__"
+
+
+class Authentication(StrEnum):
+    """How the connection signs in."""
+
+    CLIENT_SECRET = "ClientSecret"  # noqa: S105 - the name of a method, not a secret
+    MANAGED_IDENTITY = "ManagedIdentity"
+    WORKLOAD_IDENTITY = "WorkloadIdentity"
+    DEFAULT = "Default"
+
+
+@dataclass(frozen=True, slots=True)
+class FactoryAddress:
+    """Where a factory is."""
+
+    subscription_id: str
+    resource_group_name: str
+    factory_name: str
+
+    @property
+    def resource_id(self) -> str:
+        """The factory's ARM id."""
+        return (
+            f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group_name}"
+            f"/providers/Microsoft.DataFactory/factories/{self.factory_name}"
+        )
+
+    def __str__(self) -> str:
+        return f"factory {self.factory_name!r} (resource group {self.resource_group_name!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class FactoryConnection:
+    """Everything needed to reach one factory; its ``repr`` holds no secret."""
+
+    conn_id: str
+    address: FactoryAddress
+    cloud: Cloud
+    arm_endpoint: str
+    authority: str
+    authentication: Authentication
+    tenant_id: str | None
+    client_id: str | None
+    client_secret: str | None = field(repr=False)
+    ca_bundle: str | None
+    is_private_authority: bool
+
+    @property
+    def is_loopback_http(self) -> bool:
+        """Whether the endpoint is a local factory without TLS, which gets no token of anybody's."""
+        return self.arm_endpoint.startswith("http://")
+
+    def describe(self) -> str:
+        """Say for messages how this connection signs in and where, without a secret."""
+        return (
+            f"connection {self.conn_id!r} ({self.authentication}, cloud {self.cloud.name}, "
+            f"tenant {self.tenant_id or 'not given'}, client {self.client_id or 'not given'})"
+        )
+
+    def studio_url(self, view: str) -> str | None:
+        """Return the address of a page of ADF Studio's monitoring.
+
+        :param view: the page, such as ``pipelineruns/ID`` or ``triggerruns``.
+        :return: None for clouds whose Studio address is not known, and for a local factory.
+        """
+        if self.cloud.studio is None or self.is_loopback_http:
+            return None
+        factory = quote(self.address.resource_id, safe="")
+        return f"{self.cloud.studio}/en/monitoring/{view}?factory={factory}"
+
+
+def read_connection(
+    *,
+    conn_id: str,
+    login: str | None,
+    password: str | None,
+    extra: Mapping[str, Any],
+    resource_group_name: str | None = None,
+    factory_name: str | None = None,
+) -> FactoryConnection:
+    """Read the fields of an Airflow connection of type ``adf_runs`` or ``azure_data_factory``.
+
+    :param conn_id: the connection's id, for messages.
+    :param login: client id.
+    :param password: client secret.
+    :param extra: the connection's extra fields, with or without the official provider's legacy prefix.
+    :param resource_group_name: instead of the connection's own.
+    :param factory_name: instead of the connection's own.
+    :raises InvalidInput: names the field, what was expected and what to do.
+    """
+
+    def value(name: str) -> str | None:
+        found = extra.get(name) or extra.get(_LEGACY_PREFIX + name)
+        return str(found).strip() or None if found else None
+
+    def required(name: str, given: str | None, what_else: str = "") -> str:
+        if given is None:
+            raise InvalidInput(
+                f"{name} is not given. Add the field {name!r} to connection {conn_id!r}{what_else}."
+            )
+        return given
+
+    address = FactoryAddress(
+        check_subscription_id(required("subscriptionId", value("subscriptionId"))),
+        check_resource_group_name(
+            required(
+                "resource_group_name",
+                resource_group_name or value("resource_group_name"),
+                " or set the task's parameter resource_group_name",
+            )
+        ),
+        check_factory_name(
+            required(
+                "factory_name",
+                factory_name or value("factory_name"),
+                " or set the task's parameter factory_name",
+            )
+        ),
+    )
+    cloud = cloud_named(value("cloud"))
+    private_authority = value("authority_host")
+    client_id = login or value("managed_identity_client_id")
+    authentication = _choose_authentication(conn_id, value, login, password)
+    tenant_id = value("tenantId")
+    if authentication is not Authentication.CLIENT_SECRET:
+        tenant_id = value("workload_identity_tenant_id") or tenant_id
+    return FactoryConnection(
+        conn_id=conn_id,
+        address=address,
+        cloud=cloud,
+        arm_endpoint=_check_endpoint(value("arm_endpoint")) or cloud.arm,
+        authority=_check_authority(private_authority) or cloud.authority,
+        authentication=authentication,
+        tenant_id=tenant_id,
+        client_id=client_id,
+        client_secret=password if authentication is Authentication.CLIENT_SECRET else None,
+        ca_bundle=_check_ca_bundle(value("ca_bundle")),
+        is_private_authority=private_authority is not None,
+    )
+
+
+def _choose_authentication(
+    conn_id: str,
+    value: Callable[[str], str | None],
+    login: str | None,
+    password: str | None,
+) -> Authentication:
+    """Take the method named in the connection, else the one that its fields imply.
+
+    A workload identity's tenant alone implies the default credential, as it does in the official provider:
+    its users give that tenant to make a managed identity work.
+    """
+    named = value("authentication")
+    if named is not None:
+        for method in Authentication:
+            if method.lower() == named.lower():
+                break
+        else:
+            raise InvalidInput(
+                f"authentication: {named!r} is not known. Expected one of {', '.join(Authentication)}."
+            )
+    elif login or password:
+        method = Authentication.CLIENT_SECRET
+    elif value("managed_identity_client_id") and not value("workload_identity_tenant_id"):
+        method = Authentication.MANAGED_IDENTITY
+    else:
+        method = Authentication.DEFAULT
+    if method is Authentication.CLIENT_SECRET:
+        given = {
+            "login (client id)": login,
+            "password (client secret)": password,
+            "tenantId": value("tenantId"),
+        }
+        if missing := [name for name, content in given.items() if not content]:
+            raise InvalidInput(
+                f"{' and '.join(missing)} not given in connection {conn_id!r}. A client secret needs login, "
+                "password and tenantId; for a managed identity leave login and password empty."
+            )
+    return method
+
+
+def _check_endpoint(endpoint: str | None) -> str | None:
+    if endpoint is None:
+        return None
+    expected = (
+        "Expected https://HOST, or http://127.0.0.1:PORT for a local factory: over http a token could be read"
+        " by others"
+    )
+    try:
+        parts = urlsplit(endpoint)
+        has_port = parts.port is not None
+    except ValueError as error:
+        raise InvalidInput(f"arm_endpoint: {endpoint!r} is not an address ({error}). {expected}.") from error
+    if parts.username or parts.query or parts.fragment or parts.path not in ("", "/") or not parts.hostname:
+        raise InvalidInput(
+            f"arm_endpoint: {parts.hostname or endpoint!r} has more or less than a host. {expected}."
+        )
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
+        raise InvalidInput(f"arm_endpoint: {endpoint!r} is neither https nor loopback. {expected}.")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}" + (f":{parts.port}" if has_port else "")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_authority(authority: str | None) -> str | None:
+    if authority is None:
+        return None
+    parts = urlsplit(authority if "://" in authority else f"https://{authority}")
+    if parts.scheme != "https" or not parts.hostname:
+        raise InvalidInput(
+            f"authority_host: {authority!r} is not https. Expected https://HOST; the client secret is sent"
+            " there."
+        )
+    return f"https://{parts.netloc}"
+
+
+def _check_ca_bundle(path: str | None) -> str | None:
+    if path is not None and not Path(path).is_file():
+        raise InvalidInput(
+            f"ca_bundle: {path!r} is not a file. Expected a PEM file with the certificates to trust, readable"
+            " by the worker and the triggerer; leave it empty for the system's own."
+        )
+    return path
+
+
+def open_credential(connection: FactoryConnection) -> AsyncTokenCredential:
+    """Make the azure-identity credential; whoever calls this closes it.
+
+    Importing azure.identity takes about half a second: call this from a thread where a loop must not block.
+
+    :param connection: of another kind than ``is_loopback_http``.
+    """
+    from azure.identity import aio  # noqa: PLC0415 - heavy; only tasks that talk pay for it
+
+    options: dict[str, Any] = {"authority": connection.authority}
+    if connection.is_private_authority:
+        # Entra's list of authorities cannot know a private one, and would be asked for it over the internet.
+        options["disable_instance_discovery"] = True
+    if connection.ca_bundle:
+        options["connection_verify"] = connection.ca_bundle
+    tenant_id, client_id = connection.tenant_id, connection.client_id
+    match connection.authentication:
+        case Authentication.CLIENT_SECRET:
+            # read_connection has refused a client secret without these
+            assert tenant_id and client_id and connection.client_secret  # noqa: S101, PT018
+            return aio.ClientSecretCredential(tenant_id, client_id, connection.client_secret, **options)
+        case Authentication.MANAGED_IDENTITY:
+            return aio.ManagedIdentityCredential(client_id=client_id)
+        case Authentication.WORKLOAD_IDENTITY:
+            return aio.WorkloadIdentityCredential(tenant_id=tenant_id, client_id=client_id, **options)
+        case Authentication.DEFAULT:
+            return aio.DefaultAzureCredential(
+                managed_identity_client_id=client_id, workload_identity_tenant_id=tenant_id, **options
+            )

@@ -1,0 +1,336 @@
+"""What became of a batch: values, their JSON for XCom and triggers, and a table for people; pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Self
+
+from airflow_provider_adfruns.adf.model import TriggerRunStatus, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+_MOST_NAMED = 20
+
+
+class Step(StrEnum):
+    """How far a window's rerun came."""
+
+    PLANNED = "planned"
+    SUBMITTED = "submitted"
+    REFUSED = "refused"
+    UNCLEAR = "unclear"
+
+
+@dataclass(frozen=True, slots=True)
+class WindowOutcome:
+    """One window of a rerun.
+
+    :param run_id: the trigger run that was rerun, with its status and start in ``status_before`` and
+        ``ran_at``.
+    :param new_run_id: the rerun's trigger run, once queries show it, with its ``status``.
+    :param problem: why it was refused or what is unclear, else "".
+    """
+
+    window: Window
+    run_id: str
+    status_before: str
+    ran_at: datetime
+    step: Step = Step.PLANNED
+    new_run_id: str | None = None
+    status: str | None = None
+    problem: str = ""
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a rerun of this window is under way."""
+        return self.step is Step.SUBMITTED and not (self.status and TriggerRunStatus(self.status).is_final)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the window is whole again."""
+        return self.step is Step.SUBMITTED and self.status == TriggerRunStatus.SUCCEEDED
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form: times in ISO 8601."""
+        return {
+            **window_json(self.window),
+            "run_id": self.run_id,
+            "status_before": self.status_before,
+            "ran_at": self.ran_at.isoformat(),
+            "step": str(self.step),
+            "new_run_id": self.new_run_id,
+            "status": self.status,
+            "problem": self.problem,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what ``to_json`` wrote."""
+        return cls(
+            Window(datetime.fromisoformat(data["window_start"]), datetime.fromisoformat(data["window_end"])),
+            data["run_id"],
+            data["status_before"],
+            datetime.fromisoformat(data["ran_at"]),
+            Step(data["step"]),
+            data["new_run_id"],
+            data["status"],
+            data["problem"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RerunReport:
+    """A rerun of windows, from plan to end.
+
+    :param skipped: windows and runs left alone, each with ``reason``.
+    """
+
+    trigger_name: str
+    planned_at: datetime
+    dry_run: bool
+    windows: tuple[WindowOutcome, ...]
+    skipped: tuple[Mapping[str, Any], ...]
+
+    def with_windows(self, windows: Iterable[WindowOutcome]) -> Self:
+        """Return the same report with other outcomes."""
+        return replace(self, windows=tuple(windows))
+
+    @property
+    def failures(self) -> list[WindowOutcome]:
+        """The windows that are not whole again although their wait is over, or that could not be rerun."""
+        return [
+            each
+            for each in self.windows
+            if each.step is not Step.PLANNED and not each.is_awaited and not each.succeeded
+        ]
+
+    @property
+    def run_ids(self) -> list[str]:
+        """What a next task can act on: the new trigger runs; of a dry run, those that would be rerun."""
+        if self.dry_run:
+            return [each.run_id for each in self.windows]
+        return [each.new_run_id for each in self.windows if each.new_run_id]
+
+    @property
+    def unknown_run_ids(self) -> list[str]:
+        """The run ids asked for that the trigger does not have."""
+        return [each["run_id"] for each in self.skipped if each["status"] is None]
+
+    def counts(self) -> dict[str, int]:
+        """Count the windows by how far they came."""
+        return dict(
+            Counter(
+                (each.status or "not visible yet") if each.step is Step.SUBMITTED else str(each.step)
+                for each in self.windows
+            )
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form that goes to XCom and to the trigger."""
+        return {
+            "trigger_name": self.trigger_name,
+            "planned_at": self.planned_at.isoformat(),
+            "dry_run": self.dry_run,
+            "run_ids": self.run_ids,
+            "counts": self.counts(),
+            "windows": [each.to_json() for each in self.windows],
+            "skipped": [dict(each) for each in self.skipped],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what ``to_json`` wrote."""
+        return cls(
+            data["trigger_name"],
+            datetime.fromisoformat(data["planned_at"]),
+            data["dry_run"],
+            tuple(WindowOutcome.from_json(each) for each in data["windows"]),
+            tuple(data["skipped"]),
+        )
+
+    def table(self) -> str:
+        """Return the report for people: a line a window, oldest first, then what was left alone and why."""
+        rows = [("window (UTC)", "was", "rerun", "now", "trigger run")]
+        rows.extend(
+            (
+                str(each.window),
+                each.status_before,
+                str(each.step),
+                each.status or "-",
+                each.new_run_id or each.run_id,
+            )
+            for each in self.windows
+        )
+        lines = columns(rows)
+        lines.extend(f"  {each.window}: {each.problem}" for each in self.windows if each.problem)
+        if self.skipped:
+            lines.append(f"left alone: {len(self.skipped)}")
+            lines.extend(f"  {describe_skipped(each)}" for each in self.skipped)
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOutcome:
+    """One run of a cancel.
+
+    :param kind: ``pipeline`` or ``trigger``.
+    :param name: the pipeline's or trigger's name, "" if the run is unknown.
+    :param status_before: None if the run is unknown.
+    :param requested: whether a cancel was sent for it and accepted.
+    :param status: the latest status seen.
+    :param left_running: ids of child runs that run to completion, since the cancel was not recursive.
+    :param problem: why it was not done or what is unclear, else "".
+    """
+
+    kind: str
+    run_id: str
+    name: str = ""
+    window: Window | None = None
+    status_before: str | None = None
+    requested: bool = False
+    status: str | None = None
+    left_running: tuple[str, ...] = ()
+    problem: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "kind": self.kind,
+            "run_id": self.run_id,
+            "name": self.name,
+            **(window_json(self.window) if self.window else {}),
+            "status_before": self.status_before,
+            "requested": self.requested,
+            "status": self.status,
+            "left_running": list(self.left_running),
+            "problem": self.problem,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what ``to_json`` wrote."""
+        start, end = data.get("window_start"), data.get("window_end")
+        return cls(
+            data["kind"],
+            data["run_id"],
+            data["name"],
+            Window(datetime.fromisoformat(start), datetime.fromisoformat(end)) if start and end else None,
+            data["status_before"],
+            data["requested"],
+            data["status"],
+            tuple(data["left_running"]),
+            data["problem"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CancelReport:
+    """A cancel of runs, from the request to the end.
+
+    :param skipped: runs left alone, each with ``reason``.
+    """
+
+    dry_run: bool
+    runs: tuple[CancelOutcome, ...]
+    skipped: tuple[Mapping[str, Any], ...] = ()
+
+    def with_runs(self, runs: Iterable[CancelOutcome]) -> Self:
+        """Return the same report with other outcomes."""
+        return replace(self, runs=tuple(runs))
+
+    @property
+    def problems(self) -> list[CancelOutcome]:
+        """The runs for which a cancel was wanted and could not be had."""
+        return [each for each in self.runs if each.problem]
+
+    @property
+    def awaited(self) -> list[CancelOutcome]:
+        """The runs whose cancel was requested, so that their end is to be waited for."""
+        return [each for each in self.runs if each.requested]
+
+    def ids(self, kind: str) -> list[str]:
+        """The ids of the runs of one kind that a cancel was requested for."""
+        return [each.run_id for each in self.awaited if each.kind == kind]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form that goes to XCom and to the trigger."""
+        return {
+            "dry_run": self.dry_run,
+            "run_ids": [each.run_id for each in self.runs],
+            "counts": dict(Counter(each.status or "unknown" for each in self.runs)),
+            "runs": [each.to_json() for each in self.runs],
+            "skipped": [dict(each) for each in self.skipped],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what ``to_json`` wrote."""
+        return cls(
+            data["dry_run"],
+            tuple(CancelOutcome.from_json(each) for each in data["runs"]),
+            tuple(data["skipped"]),
+        )
+
+    def table(self) -> str:
+        """Return the report for people: a line a run, then what was left alone and why."""
+        rows = [("kind", "run", "name", "was", "cancel", "now")]
+        rows.extend(
+            (
+                each.kind,
+                each.run_id,
+                f"{each.name} {each.window}" if each.window else each.name,
+                each.status_before or "unknown",
+                "requested" if each.requested else "not sent",
+                each.status or "-",
+            )
+            for each in self.runs
+        )
+        lines = columns(rows)
+        lines.extend(f"  {each.run_id}: {each.problem}" for each in self.runs if each.problem)
+        if self.skipped:
+            lines.append(f"left alone: {len(self.skipped)}")
+            lines.extend(f"  {describe_skipped(each)}" for each in self.skipped)
+        return "\n".join(lines)
+
+
+def window_json(window: Window) -> dict[str, str]:
+    """Return a window's JSON form."""
+    return {"window_start": window.start.isoformat(), "window_end": window.end.isoformat()}
+
+
+def skipped_json(
+    window: Window | None, run_id: str | None, status: str | None, reason: str
+) -> dict[str, Any]:
+    """Return the JSON form of something left alone."""
+    return {
+        **(window_json(window) if window else {}),
+        "run_id": run_id,
+        "status": str(status) if status else None,
+        "reason": reason,
+    }
+
+
+def describe_skipped(skipped: Mapping[str, Any]) -> str:
+    """Say in a line what was left alone and why."""
+    window = (
+        f"window {skipped['window_start']} to {skipped['window_end']}, " if "window_start" in skipped else ""
+    )
+    return f"{window}run {skipped['run_id']}: {skipped['reason']}"
+
+
+def some(names: Sequence[str]) -> str:
+    """Join names for a message, the first twenty."""
+    shown = "; ".join(names[:_MOST_NAMED])
+    return shown if len(names) <= _MOST_NAMED else f"{shown}; and {len(names) - _MOST_NAMED} more"
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lay out rows in columns."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]

@@ -1,0 +1,250 @@
+"""AdfRunsHook: an Airflow connection -> the factory's run API; no decisions live here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from airflow.sdk import BaseHook
+
+from airflow_provider_adfruns.adf.client import TROUBLE_BUDGET_SECONDS, FactoryClient, RunFilter
+from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput
+from airflow_provider_adfruns.adf.identity import FactoryConnection, read_connection
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from datetime import datetime
+
+    from airflow.sdk import Connection
+
+    from airflow_provider_adfruns.adf.model import ActivityRun, PipelineRun, Trigger, TriggerRun
+
+_Result = TypeVar("_Result")
+
+_TEST_BUDGET_SECONDS = 5.0
+
+
+class AdfRunsHook(BaseHook):
+    """The run API of one factory.
+
+    Async: ``async with hook.client() as client`` gives a ``FactoryClient`` with every call. Sync: the methods
+    of
+    this class, each a thin cover of the same call; inside ``with hook:`` they share one client and one token,
+    outside each opens and closes its own.
+
+    :param azure_data_factory_conn_id: a connection of type ``adf_runs``, or ``azure_data_factory`` of the
+        official
+        provider.
+    :param resource_group_name: instead of the connection's.
+    :param factory_name: instead of the connection's.
+    """
+
+    conn_name_attr = "azure_data_factory_conn_id"
+    default_conn_name = "azure_data_factory_default"
+    conn_type = "adf_runs"
+    hook_name = "Azure Data Factory Runs"
+
+    def __init__(
+        self,
+        azure_data_factory_conn_id: str = default_conn_name,
+        *,
+        resource_group_name: str | None = None,
+        factory_name: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.azure_data_factory_conn_id = azure_data_factory_conn_id
+        self.resource_group_name = resource_group_name
+        self.factory_name = factory_name
+        self._runner: asyncio.Runner | None = None
+        self._shared: FactoryClient | None = None
+
+    def factory_connection(self) -> FactoryConnection:
+        """Read the connection.
+
+        :raises InvalidInput: names the field that is missing or wrong.
+        """
+        return self._read(self.get_connection(self.azure_data_factory_conn_id))
+
+    def _read(self, connection: Connection) -> FactoryConnection:
+        try:
+            extra = json.loads(connection.extra) if connection.extra else {}
+        except ValueError as error:
+            raise InvalidInput(
+                f"the extra field of connection {self.azure_data_factory_conn_id!r} is not JSON ({error}). "
+                'Expected an object such as {"tenantId": "...", "subscriptionId": "..."}.'
+            ) from error
+        if not isinstance(extra, dict):
+            raise InvalidInput(
+                f"the extra field of connection {self.azure_data_factory_conn_id!r} is not a JSON object."
+            )
+        return read_connection(
+            conn_id=self.azure_data_factory_conn_id,
+            login=connection.login,
+            password=connection.password,
+            extra=extra,
+            resource_group_name=self.resource_group_name,
+            factory_name=self.factory_name,
+        )
+
+    @asynccontextmanager
+    async def client(
+        self, *, trouble_budget_seconds: float = TROUBLE_BUDGET_SECONDS
+    ) -> AsyncIterator[FactoryClient]:
+        """Open a client; it closes everything that it opened.
+
+        :param trouble_budget_seconds: how long one request may be repeated through trouble.
+        """
+        connection = self._read(await self.aget_connection(self.azure_data_factory_conn_id))
+        async with FactoryClient(connection, trouble_budget_seconds=trouble_budget_seconds) as client:
+            yield client
+
+    def run(
+        self,
+        work: Callable[[FactoryClient], Awaitable[_Result]],
+        *,
+        trouble_budget_seconds: float = TROUBLE_BUDGET_SECONDS,
+    ) -> _Result:
+        """Run async work with a client from sync code, and return its result.
+
+        :param work: called with the client.
+        :param trouble_budget_seconds: how long one request may be repeated through trouble.
+        :raises RuntimeError: inside a running loop; use ``async with hook.client()`` there.
+        """
+        if self._runner is not None and self._shared is not None:
+            return self._runner.run(_awaited(work, self._shared))
+
+        connection = self.factory_connection()
+
+        async def with_client() -> _Result:
+            async with FactoryClient(connection, trouble_budget_seconds=trouble_budget_seconds) as client:
+                return await work(client)
+
+        return asyncio.run(with_client())
+
+    def __enter__(self) -> Self:
+        connection = self.factory_connection()
+        self._runner = asyncio.Runner()
+        try:
+            self._shared = self._runner.run(FactoryClient(connection).__aenter__())
+        except BaseException:
+            self._runner.close()
+            self._runner = None
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._runner is not None and self._shared is not None:
+            try:
+                self._runner.run(self._shared.__aexit__())
+            finally:
+                self._runner.close()
+                self._runner = self._shared = None
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask for the factory, and say what is wrong: secret, permission, names or network."""
+        try:
+            address = self.factory_connection().address
+            self.run(lambda client: client.check_factory(), trouble_budget_seconds=_TEST_BUDGET_SECONDS)
+        except AdfRunsError as error:
+            return False, str(error)
+        return True, f"{address} answers."
+
+    def get_pipeline_run(self, run_id: str) -> PipelineRun:
+        """See ``FactoryClient.get_pipeline_run``."""
+        return self.run(lambda client: client.get_pipeline_run(run_id))
+
+    def query_pipeline_runs(
+        self,
+        *,
+        last_updated_after: datetime,
+        last_updated_before: datetime,
+        filters: Sequence[RunFilter] = (),
+    ) -> list[PipelineRun]:
+        """See ``FactoryClient.query_pipeline_runs``."""
+        return self.run(
+            lambda client: client.query_pipeline_runs(
+                last_updated_after=last_updated_after,
+                last_updated_before=last_updated_before,
+                filters=filters,
+            )
+        )
+
+    def query_trigger_runs(
+        self,
+        *,
+        last_updated_after: datetime,
+        last_updated_before: datetime,
+        filters: Sequence[RunFilter] = (),
+    ) -> list[TriggerRun]:
+        """See ``FactoryClient.query_trigger_runs``."""
+        return self.run(
+            lambda client: client.query_trigger_runs(
+                last_updated_after=last_updated_after,
+                last_updated_before=last_updated_before,
+                filters=filters,
+            )
+        )
+
+    def query_activity_runs(
+        self,
+        run_id: str,
+        *,
+        last_updated_after: datetime,
+        last_updated_before: datetime,
+        filters: Sequence[RunFilter] = (),
+    ) -> list[ActivityRun]:
+        """See ``FactoryClient.query_activity_runs``."""
+        return self.run(
+            lambda client: client.query_activity_runs(
+                run_id,
+                last_updated_after=last_updated_after,
+                last_updated_before=last_updated_before,
+                filters=filters,
+            )
+        )
+
+    def cancel_pipeline_run(self, run_id: str, *, is_recursive: bool) -> None:
+        """See ``FactoryClient.cancel_pipeline_run``."""
+        self.run(lambda client: client.cancel_pipeline_run(run_id, is_recursive=is_recursive))
+
+    def cancel_trigger_run(self, trigger_name: str, run_id: str) -> None:
+        """See ``FactoryClient.cancel_trigger_run``."""
+        self.run(lambda client: client.cancel_trigger_run(trigger_name, run_id))
+
+    def rerun_trigger_run(self, trigger_name: str, run_id: str) -> None:
+        """See ``FactoryClient.rerun_trigger_run``."""
+        self.run(lambda client: client.rerun_trigger_run(trigger_name, run_id))
+
+    def create_recovery_run(
+        self,
+        pipeline_name: str,
+        reference_pipeline_run_id: str,
+        *,
+        start_from_failure: bool = False,
+        start_activity_name: str | None = None,
+        run_id: str | None = None,
+    ) -> str:
+        """See ``FactoryClient.create_recovery_run``."""
+        return self.run(
+            lambda client: client.create_recovery_run(
+                pipeline_name,
+                reference_pipeline_run_id,
+                start_from_failure=start_from_failure,
+                start_activity_name=start_activity_name,
+                run_id=run_id,
+            )
+        )
+
+    def get_trigger(self, trigger_name: str) -> Trigger:
+        """See ``FactoryClient.get_trigger``."""
+        return self.run(lambda client: client.get_trigger(trigger_name))
+
+    def list_triggers(self) -> list[Trigger]:
+        """See ``FactoryClient.list_triggers``."""
+        return self.run(lambda client: client.list_triggers())
+
+
+async def _awaited(work: Callable[[FactoryClient], Awaitable[_Result]], client: FactoryClient) -> _Result:
+    return await work(client)

@@ -1,0 +1,269 @@
+"""Operators that cancel pipeline runs and waiting trigger runs; the doing lives in batch/."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput
+from airflow_provider_adfruns.adf.names import check_run_ids
+from airflow_provider_adfruns.batch.cancel import (
+    OnRunning,
+    cancel_pipeline_runs,
+    cancel_waiting_trigger_runs,
+    check_outcome,
+    with_final_statuses,
+)
+from airflow_provider_adfruns.batch.report import CancelReport
+from airflow_provider_adfruns.batch.selection import check_choice, listed, select_windows
+from airflow_provider_adfruns.batch.watch import RunsFinalWatch, WatchedRun, wait_until_done
+from airflow_provider_adfruns.operators.base import AdfRunsOperator
+from airflow_provider_adfruns.parameters import as_bool, is_templated
+from airflow_provider_adfruns.triggers.runs import AdfRunsFinalTrigger, error_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from airflow.sdk import Context
+
+    from airflow_provider_adfruns.adf.client import FactoryClient
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """How far the worker came: with a deadline the rest of the wait is the triggerer's."""
+
+    report: CancelReport
+    deadline: datetime | None = None
+    runs: tuple[WatchedRun, ...] = ()
+    error: AdfRunsError | None = None
+
+
+class _CancelOperator(AdfRunsOperator):
+    """What both cancels share: request, wait until the runs are final, report.
+
+    :param dry_run: only look: return what would be cancelled, and change nothing. (templated)
+    """
+
+    dry_run: bool | str  # type: ignore[assignment] # BaseOperator's method of this name is never called
+
+    def __init__(self, *, dry_run: bool | str = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dry_run = dry_run
+
+    @abstractmethod
+    async def request(self, client: FactoryClient, *, dry_run: bool) -> CancelReport:
+        """Ask for the cancels."""
+
+    def watched(self, report: CancelReport) -> dict[str, Any]:
+        """Say what has to be final, as arguments of a watch or trigger."""
+        return {
+            "pipeline_run_ids": report.ids("pipeline"),
+            "include_children": False,
+            "trigger_name": None,
+            "trigger_run_ids": report.ids("trigger"),
+        }
+
+    def begin_and_finish(self, context: Context) -> dict[str, Any]:
+        """Request, and wait or defer."""
+        begun = self.hook.run(self._begin)
+        if begun.deadline is not None:
+            self.defer(
+                trigger=AdfRunsFinalTrigger(
+                    report=begun.report.to_json(), **self.watched(begun.report), **self.place(begun.deadline)
+                ),
+                method_name="execute_complete",
+            )
+        return self._finish(context, begun.report, begun.runs, begun.error)
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Take up the work again when the trigger has fired."""
+        runs = [WatchedRun(**run) for run in event["runs"]]
+        return self._finish(context, CancelReport.from_json(event["report"]), runs, error_of(event))
+
+    async def _begin(self, client: FactoryClient) -> _Begun:
+        report = await self.request(client, dry_run=as_bool(self.dry_run, "dry_run"))
+        if report.dry_run or not self.wait_for_completion or not report.awaited:
+            return _Begun(report)
+        deadline = client.service_time + timedelta(seconds=self.timeout)
+        if self.deferrable:
+            return _Begun(report, deadline)
+        watch = RunsFinalWatch(client, **self.watched(report))
+        try:
+            await wait_until_done(watch, client, poll_interval=self.poll_interval, deadline=deadline)
+        except AdfRunsError as error:
+            return _Begun(report, runs=tuple(watch.runs), error=error)
+        return _Begun(report, runs=tuple(watch.runs))
+
+    def _finish(
+        self, context: Context, report: CancelReport, runs: Iterable[WatchedRun], error: AdfRunsError | None
+    ) -> dict[str, Any]:
+        """Show and leave the report, then judge it."""
+        report = with_final_statuses(report, runs)
+        self.log.info("%s:\n%s", "Would cancel" if report.dry_run else "Cancel", report.table())
+        result = report.to_json()
+        self.leave(context, result)
+        if error is not None:
+            raise error
+        if not report.dry_run:
+            check_outcome(report)
+        return result
+
+
+class AdfCancelPipelineRunOperator(_CancelOperator):
+    """Cancel pipeline runs, and wait until they have really ended.
+
+    The service answers a cancel at once and carries it out later: until then the run is Canceling, its
+    activities go
+    on and are billed. A run that has ended already is no error; its final status is in the result. One
+    unknown run
+    among others does not stop the others; it fails the task at its end.
+
+    :param run_ids: pipeline run ids, one or many. (templated)
+    :param is_recursive: also cancel the runs that their ExecutePipeline activities have started, at any
+        depth, and
+        wait for those, too. If False, children that have started run to completion: a warning names them.
+        Default
+        True; the API's own default is False. (templated)
+
+    Leaves in XCom the report as ``return_value``: ``run_ids``, ``counts``, ``runs`` (each with ``kind``,
+    ``run_id``,
+    ``name``, ``status_before``, ``requested``, ``status``, ``left_running``, ``problem``; children come after
+    the
+    runs asked for), ``skipped``, ``dry_run``; and ``run_ids`` under its own key.
+
+    :raises InvalidInput: for an empty list or ids that are none, when the DAG is parsed or before anything is
+    sent.
+    :raises PipelineRunNotFound: if none of the runs exists.
+    :raises RunsNotAsWanted: names the runs that could not be cancelled.
+    :raises WaitTimedOut: when ``timeout`` is over; the cancels go on.
+    """
+
+    template_fields: Sequence[str] = (*AdfRunsOperator.template_fields, "run_ids", "is_recursive", "dry_run")
+
+    def __init__(
+        self, *, run_ids: str | Sequence[str], is_recursive: bool | str = True, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.run_ids = run_ids
+        self.is_recursive = is_recursive
+        if not is_templated(run_ids):
+            check_run_ids(listed(run_ids))
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Cancel, and wait or defer."""
+        run_ids = check_run_ids(listed(self.run_ids))
+        self.link_to(context, f"pipelineruns/{run_ids[0]}" if len(run_ids) == 1 else "pipelineruns")
+        return self.begin_and_finish(context)
+
+    async def request(self, client: FactoryClient, *, dry_run: bool) -> CancelReport:
+        """Ask for the cancels."""
+        return await cancel_pipeline_runs(
+            client,
+            check_run_ids(listed(self.run_ids)),
+            is_recursive=as_bool(self.is_recursive, "is_recursive"),
+            dry_run=dry_run,
+        )
+
+    def watched(self, report: CancelReport) -> dict[str, Any]:
+        """Say what has to be final; of a recursive cancel the children, too."""
+        return {**super().watched(report), "include_children": as_bool(self.is_recursive, "is_recursive")}
+
+
+class AdfCancelWaitingTriggerRunOperator(_CancelOperator):
+    """Cancel trigger runs that wait on their dependencies, and wait until they are Cancelled.
+
+    The service cancels a trigger run only in WaitingOnDependency. Runs that have ended are listed as left
+    alone;
+    what to do about those that are Running is ``on_running``.
+
+    :param trigger_name: the trigger, as ADF Studio shows it. (templated)
+    :param run_ids: trigger run ids, one or many. (templated)
+    :param window_start: instead of ids: start of a range; an aware datetime or ISO 8601 with an offset. A
+        window is
+        meant if it lies wholly inside; at most 45 days back. (templated)
+    :param window_end: end of the range; a window that ends at this time is inside. (templated)
+    :param on_running: about runs that are Running: ``fail`` (default) before anything is cancelled, ``skip``
+        them,
+        or ``cancel_pipeline_runs``: cancel the pipeline runs they started, with their children, which cancels
+        the
+        trigger run, too. (templated)
+
+    Leaves in XCom the report as ``return_value``: ``run_ids``, ``counts``, ``runs`` (each with ``kind``,
+    ``run_id``,
+    ``name``, ``window_start``, ``window_end``, ``status_before``, ``requested``, ``status``, ``problem``),
+    ``skipped``
+    (each with ``run_id``, ``status`` and ``reason``), ``dry_run``; and ``run_ids`` under its own key.
+
+    :raises InvalidInput: for parameters that do not fit, when the DAG is parsed or before anything is sent.
+    :raises WrongState: for running runs with ``on_running='fail'``.
+    :raises WrongTriggerType: for a trigger without windows.
+    :raises TriggerNotFound: for an unknown trigger.
+    :raises TriggerRunNotFound: if the trigger knows none of the run ids; one unknown id among others is
+    listed, and
+        fails the task at its end.
+    :raises RunsNotAsWanted: names the runs that could not be cancelled.
+    :raises WaitTimedOut: when ``timeout`` is over.
+    """
+
+    template_fields: Sequence[str] = (
+        *AdfRunsOperator.template_fields,
+        "trigger_name",
+        "run_ids",
+        "window_start",
+        "window_end",
+        "on_running",
+        "dry_run",
+    )
+
+    def __init__(
+        self,
+        *,
+        trigger_name: str,
+        run_ids: str | Sequence[str] | None = None,
+        window_start: datetime | str | None = None,
+        window_end: datetime | str | None = None,
+        on_running: str = OnRunning.FAIL.value,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.trigger_name = trigger_name
+        self.run_ids = run_ids
+        self.window_start = window_start
+        self.window_end = window_end
+        self.on_running = on_running
+        check_choice(run_ids, window_start, window_end)
+        if not is_templated(trigger_name, run_ids, window_start, window_end):
+            select_windows(trigger_name, run_ids, window_start, window_end)
+        if not is_templated(on_running):
+            _on_running(on_running)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Cancel, and wait or defer."""
+        self.link_to(context, "triggerruns")
+        return self.begin_and_finish(context)
+
+    async def request(self, client: FactoryClient, *, dry_run: bool) -> CancelReport:
+        """Ask for the cancels."""
+        return await cancel_waiting_trigger_runs(
+            client,
+            select_windows(self.trigger_name, self.run_ids, self.window_start, self.window_end),
+            _on_running(self.on_running),
+            dry_run=dry_run,
+        )
+
+    def watched(self, report: CancelReport) -> dict[str, Any]:
+        """Say what has to be final."""
+        return {**super().watched(report), "trigger_name": self.trigger_name}
+
+
+def _on_running(value: str) -> OnRunning:
+    try:
+        return OnRunning(value)
+    except ValueError:
+        raise InvalidInput(
+            f"on_running: {value!r} is not known. Expected one of {', '.join(OnRunning)}."
+        ) from None

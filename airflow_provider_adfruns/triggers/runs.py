@@ -1,0 +1,191 @@
+"""Triggers: one watches all runs of a task; they only read, and each ends in one typed event.
+
+An event is ``{"status": "success" | "timeout" | "error", "message": str, "error": str, ...}`` with what was
+watched beside it: ``dag.test()`` and a triggerer restart lose everything else.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_adfruns.adf import errors
+from airflow_provider_adfruns.adf.errors import AdfRunsError, WaitTimedOut
+from airflow_provider_adfruns.batch.report import RerunReport
+from airflow_provider_adfruns.batch.rerun import RerunWatch
+from airflow_provider_adfruns.batch.watch import RunsFinalWatch, Watch, wait_until_done
+from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from airflow_provider_adfruns.adf.client import FactoryClient
+
+
+class _WatchTrigger(BaseTrigger):
+    """Looks until the watch is done, the deadline passes, or the factory cannot be read any more.
+
+    :param azure_data_factory_conn_id: the connection.
+    :param resource_group_name: instead of the connection's.
+    :param factory_name: instead of the connection's.
+    :param poll_interval: seconds between looks.
+    :param deadline: in the service's time, ISO 8601; a restart of the triggerer does not move it.
+    """
+
+    def __init__(
+        self,
+        *,
+        azure_data_factory_conn_id: str,
+        resource_group_name: str | None,
+        factory_name: str | None,
+        poll_interval: float,
+        deadline: str,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.azure_data_factory_conn_id = azure_data_factory_conn_id
+        self.resource_group_name = resource_group_name
+        self.factory_name = factory_name
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+
+    @abstractmethod
+    def watched(self) -> dict[str, Any]:
+        """Return the arguments that say what is watched."""
+
+    @abstractmethod
+    def watch(self, client: FactoryClient) -> Watch:
+        """Return a fresh watch."""
+
+    @abstractmethod
+    def seen(self, watch: Watch | None) -> dict[str, Any]:
+        """Return what the event tells of the watch, which is None if none could be started."""
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class and the arguments to make it again."""
+        kind = type(self)
+        return f"{kind.__module__}.{kind.__qualname__}", {
+            "azure_data_factory_conn_id": self.azure_data_factory_conn_id,
+            "resource_group_name": self.resource_group_name,
+            "factory_name": self.factory_name,
+            "poll_interval": self.poll_interval,
+            "deadline": self.deadline,
+            **self.watched(),
+        }
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Watch, and yield one event."""
+        watch: Watch | None = None
+        hook = AdfRunsHook(
+            self.azure_data_factory_conn_id,
+            resource_group_name=self.resource_group_name,
+            factory_name=self.factory_name,
+        )
+        event: dict[str, Any] = {"status": "success", "message": "", "error": ""}
+        try:
+            async with hook.client() as client:
+                watch = self.watch(client)
+                await wait_until_done(
+                    watch,
+                    client,
+                    poll_interval=self.poll_interval,
+                    deadline=datetime.fromisoformat(self.deadline),
+                )
+        except AdfRunsError as error:
+            status = "timeout" if isinstance(error, WaitTimedOut) else "error"
+            event = {"status": status, "message": str(error), "error": type(error).__name__}
+        yield TriggerEvent({**event, **self.seen(watch)})  # type: ignore[no-untyped-call]
+
+
+class AdfRunsFinalTrigger(_WatchTrigger):
+    """Waits until pipeline runs and trigger runs are final.
+
+    :param pipeline_run_ids: pipeline runs.
+    :param include_children: also the runs that their ExecutePipeline activities started.
+    :param trigger_name: the trigger of ``trigger_run_ids``.
+    :param trigger_run_ids: trigger runs.
+    :param report: what the task has to remember; comes back in the event as it is.
+
+    The event carries ``runs``, a list of ``WatchedRun.to_json()``, and ``report``.
+    """
+
+    def __init__(
+        self,
+        *,
+        pipeline_run_ids: list[str],
+        include_children: bool,
+        trigger_name: str | None,
+        trigger_run_ids: list[str],
+        report: dict[str, Any] | None = None,
+        **place: Any,
+    ) -> None:
+        super().__init__(**place)
+        self.pipeline_run_ids = pipeline_run_ids
+        self.include_children = include_children
+        self.trigger_name = trigger_name
+        self.trigger_run_ids = trigger_run_ids
+        self.report = report
+
+    def watched(self) -> dict[str, Any]:
+        """Return the arguments that say what is watched."""
+        return {
+            "pipeline_run_ids": self.pipeline_run_ids,
+            "include_children": self.include_children,
+            "trigger_name": self.trigger_name,
+            "trigger_run_ids": self.trigger_run_ids,
+            "report": self.report,
+        }
+
+    def watch(self, client: FactoryClient) -> RunsFinalWatch:
+        """Return a fresh watch."""
+        return RunsFinalWatch(
+            client,
+            pipeline_run_ids=self.pipeline_run_ids,
+            include_children=self.include_children,
+            trigger_name=self.trigger_name,
+            trigger_run_ids=self.trigger_run_ids,
+        )
+
+    def seen(self, watch: Watch | None) -> dict[str, Any]:
+        """Return the runs as last seen, and the task's report."""
+        runs = watch.runs if isinstance(watch, RunsFinalWatch) else []
+        return {"runs": [run.to_json() for run in runs], "report": self.report}
+
+
+class AdfWindowsRerunTrigger(_WatchTrigger):
+    """Waits until the new run of each rerun window is final.
+
+    :param report: ``RerunReport.to_json()`` after submission.
+
+    The event carries ``report``, brought up to date.
+    """
+
+    def __init__(self, *, report: dict[str, Any], **place: Any) -> None:
+        super().__init__(**place)
+        self.report = report
+
+    def watched(self) -> dict[str, Any]:
+        """Return the arguments that say what is watched."""
+        return {"report": self.report}
+
+    def watch(self, client: FactoryClient) -> RerunWatch:
+        """Return a fresh watch."""
+        return RerunWatch(client, RerunReport.from_json(self.report))
+
+    def seen(self, watch: Watch | None) -> dict[str, Any]:
+        """Return the report as last seen."""
+        return {"report": watch.report.to_json() if isinstance(watch, RerunWatch) else self.report}
+
+
+def error_of(event: Mapping[str, Any]) -> AdfRunsError | None:
+    """Return what ended a watch before it was done, of the class that the trigger met, or None.
+
+    :param event: a trigger's event.
+    """
+    if event["status"] == "success":
+        return None
+    kind = getattr(errors, event["error"], AdfRunsError)
+    error = kind(event["message"])
+    return error if isinstance(error, AdfRunsError) else AdfRunsError(event["message"])
