@@ -1,4 +1,4 @@
-"""A local Azure Data Factory that speaks the REST API over HTTP, for tests and demonstrations; see docs/emulator.md."""
+"""A local Azure Data Factory that speaks the REST API over HTTP; the rooms behind hold all there is to it."""
 
 from __future__ import annotations
 

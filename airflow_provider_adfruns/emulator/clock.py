@@ -1,4 +1,4 @@
-"""The clocks a factory can live by: real, scaled, or moved by hand; nothing here knows what happens at a time."""
+"""The clocks a factory can live by: real, scaled, or moved by hand; what happens at a time is elsewhere."""
 
 from __future__ import annotations
 
@@ -62,6 +62,8 @@ def make_clock(setting: ClockSetting, start: datetime | None) -> Clock:
         return ManualClock(begin)
     if setting == "real":
         return RunningClock(begin)
-    if isinstance(setting, str):
-        raise ValueError(f"clock must be 'real', 'manual' or a scale such as 60.0, not {setting!r}")
+    if not isinstance(setting, int | float):
+        raise ValueError(  # noqa: TRY004 - a wrong word is a wrong value
+            f"clock must be 'real', 'manual' or a scale such as 60.0, not {setting!r}"
+        )
     return RunningClock(begin, float(setting))

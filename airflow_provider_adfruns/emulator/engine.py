@@ -1,4 +1,4 @@
-"""One simulated factory: what may be asked of it, and its time; it knows neither HTTP nor JSON, threads nor locks."""
+"""One simulated factory: what may be asked of it, and its time; it knows neither HTTP nor JSON nor locks."""
 
 from __future__ import annotations
 

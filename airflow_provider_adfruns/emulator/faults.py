@@ -1,4 +1,4 @@
-"""Scripted faults: which answer a coming call gets instead of its own; probabilities and throttling are not here."""
+"""Scripted faults: what a coming call is answered instead of its own; chance and throttling are not here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _MESSAGES: dict[int, tuple[str, str]] = {
     HTTPStatus.SERVICE_UNAVAILABLE: ("ServiceUnavailable", "The service is temporarily unavailable."),
     HTTPStatus.GATEWAY_TIMEOUT: (
         "GatewayTimeout",
-        "The gateway did not receive a response from 'Microsoft.DataFactory' within the specified time period.",
+        "The gateway did not receive a response from 'Microsoft.DataFactory' within the specified time"
+        " period.",
     ),
 }
 

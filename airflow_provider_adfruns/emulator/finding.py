@@ -22,7 +22,7 @@ _REMEMBERED_ORDERS = 8
 
 
 class Finder:
-    """Answers queries of one factory; remembers the last ordered results, so that their next pages cost little.
+    """Answers queries of one factory; keeps the last ordered results, so that their next pages cost little.
 
     :param is_latest: tells whether a pipeline run was the newest of its group at an instant.
     """
@@ -116,7 +116,7 @@ def _span(query: RunQuery, seen_at: datetime) -> tuple[datetime, datetime]:
 
 
 def _scattered(place: int, length: int) -> int:
-    """Return a place of a stretch so that counting up visits every second one, newest first, then the others."""
+    """Return a place of a stretch: counting up visits every second one, newest first, then the others."""
     half = (length + 1) // 2
     return length - 1 - 2 * place if place < half else length - 2 - 2 * (place - half)
 

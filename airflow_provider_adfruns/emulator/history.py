@@ -1,4 +1,4 @@
-"""A scenario's past made into runs: finished ones told after the fact, unfinished ones handed to the engine."""
+"""A scenario's past made into runs: finished ones told after the fact, the others handed to the engine."""
 
 from __future__ import annotations
 
@@ -200,8 +200,8 @@ class History:
 def past_activities(run: PipelineRun, pipelines: PipelineRunner) -> dict[str, ActivityRun]:
     """Tell the activity runs of a finished run from its start, its end and its status.
 
-    The activities keep their proportions and fill the run's whole time; a failed run ends with the activity it
-    failed at, a cancelled run with the one that was in progress.
+    The activities keep their proportions and fill the run's whole time; a failed run ends with the activity
+    it failed at, a cancelled run with the one that was in progress.
     """
     definition = run.definition
     usual = {each.child_pipeline or "": 0.0 for each in definition.activities}

@@ -1,4 +1,4 @@
-"""Who calls, and what they may do: the token endpoint, the bearer check and ARM's refusals; operations are elsewhere."""
+"""Who calls, and what they may do: token endpoint, bearer check, ARM's refusals; nothing is done here."""
 
 from __future__ import annotations
 
@@ -75,21 +75,25 @@ class Gate:
         client_id = fields.get("client_id", "")
         if tenant.lower() != self._factory.tenant_id.lower():
             message = (
-                f"Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into"
+                f"Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and"
+                f" are signing into"
                 " the correct cloud."
             )
             raise EntraRefusal(HTTPStatus.BAD_REQUEST, 90002, message)
         principal = self._by_client_id.get(client_id)
         if principal is None:
             message = (
-                f"Application with identifier '{client_id}' was not found in the directory '{tenant}'. This can happen"
-                " if the application has not been installed by the administrator of the tenant or consented to by any"
+                f"Application with identifier '{client_id}' was not found in the directory '{tenant}'."
+                f" This can happen"
+                " if the application has not been installed by the administrator of the tenant or"
+                " consented to by any"
                 " user in the tenant."
             )
             raise EntraRefusal(HTTPStatus.BAD_REQUEST, 700016, message)
         if fields.get("client_secret") != principal.client_secret:
             message = (
-                "Invalid client secret provided. Ensure the secret being sent in the request is the client secret"
+                "Invalid client secret provided. Ensure the secret being sent in the request is the"
+                " client secret"
                 f" value, not the client secret ID, for a secret added to app '{client_id}'."
             )
             raise EntraRefusal(HTTPStatus.UNAUTHORIZED, 7000215, message)
@@ -147,8 +151,10 @@ def check_permission(principal: Principal | None, operation: Operation, scope: s
     if principal.permission == "read" and not operation.writes:
         return
     message = (
-        f"The client '{principal.client_id}' with object id '{principal.object_id}' does not have authorization to"
-        f" perform action 'Microsoft.DataFactory/factories/{operation.action}' over scope '{scope}' or the scope is"
+        f"The client '{principal.client_id}' with object id '{principal.object_id}' does not have"
+        f" authorization to"
+        f" perform action 'Microsoft.DataFactory/factories/{operation.action}' over scope '{scope}' or"
+        f" the scope is"
         " invalid. If access was recently granted, please refresh your credentials."
     )
     raise Refusal(HTTPStatus.FORBIDDEN, "AuthorizationFailed", message, arm=True)

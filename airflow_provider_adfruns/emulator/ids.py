@@ -30,19 +30,19 @@ class IdSource:
     def trigger_run_id(self, at: datetime) -> str:
         """Return a trigger run id for a run made at ``at``.
 
-        In the recorded ids the first 20 digits are the 64-bit maximum less the .NET ticks of the run's creation,
-        so that newer ids sort first; then come 9 digits, ``CU`` and 2 or 3 more.
+        In the recorded ids the first 20 digits are the 64-bit maximum less the .NET ticks of the run's
+        creation, so that newer ids sort first; then come 9 digits, ``CU`` and 2 or 3 more.
         """
         ticks = (at - _FIRST_TICK) // timedelta(microseconds=1) * 10
         newest_first = _INT64_MAX - ticks - self._random.randrange(10)
         return f"{newest_first:020d}{self._random.randrange(10**9):09d}CU{self._random.randrange(160):02d}"
 
     def jitter_seconds(self, low: float, high: float) -> float:
-        """Return a number of seconds between ``low`` and ``high``, for timestamps that look like the service's."""
+        """Return some seconds between ``low`` and ``high``, for timestamps that look like the service's."""
         return round(self._random.uniform(low, high), 6)
 
 
 def activity_run_id(pipeline_run_id: str, activity_name: str) -> str:
-    """Return the id of an activity's run, derived so that a past run's activities can be told when asked for."""
+    """Return the id of an activity's run, derived so that a past run's activities can be told when asked."""
     namespace = uuid.uuid5(uuid.NAMESPACE_URL, pipeline_run_id)
     return str(uuid.uuid5(namespace, activity_name))

@@ -17,12 +17,12 @@ class JournalEntry:
 
     :param sequence: its number, from 0.
     :param at: the factory's time.
-    :param operation: the name of the operation, such as ``TriggerRuns_Rerun``; empty where the route is unknown.
+    :param operation: the operation's name, such as ``TriggerRuns_Rerun``; empty where the route is unknown.
     :param body: the JSON sent, or None.
     :param status: the status answered; None where the connection was dropped.
     :param content: the bytes of the body the call was answered with; see `answer`.
     :param fault: the scripted fault that met it, or None.
-    :param principal: who called; ``anonymous`` where nobody said.
+    :param principal: the client id of who called; ``anonymous`` where nobody said.
     :param subject: the run, trigger or pipeline acted on, or None.
     :param effect: what the call changed, or None where it changed nothing.
     """

@@ -1,4 +1,4 @@
-"""Each operation of the API carried out on a factory: names, query and body in, JSON out; HTTP is elsewhere."""
+"""Each operation of the API carried out on a factory: names, query, body in, JSON out; HTTP is elsewhere."""
 
 from __future__ import annotations
 

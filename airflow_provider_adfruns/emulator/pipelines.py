@@ -1,4 +1,4 @@
-"""Pipeline runs in motion: started, queued, carried from activity to activity, cancelled; triggers are elsewhere."""
+"""Pipeline runs in motion: started, queued, carried through their activities, cancelled; no triggers here."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ class PipelineRunner:
         return run
 
     def cancel(self, run: PipelineRun, *, recursive: bool) -> list[str]:
-        """Begin to cancel a run, with ``recursive`` its children of every depth too; return the ids of all touched.
+        """Begin to cancel a run, with ``recursive`` its children of every depth too; return all ids touched.
 
         What has ended stays as it is. Best effort: an activity that ends before it is stopped keeps its end.
         """
@@ -310,7 +310,7 @@ class PipelineRunner:
 
 
 def failing_activity(run: PipelineRun) -> str | None:
-    """Return the activity a run planned to fail fails at: the one the plan names, else the last that waits."""
+    """Return the activity a run planned to fail fails at: the one the plan names, else the last one."""
     if run.plan.outcome is not Outcome.FAILED:
         return None
     if run.plan.failed_activity is not None:

@@ -1,4 +1,4 @@
-"""Which activities of a pipeline run may start, are skipped, or decide its end; pure, nothing is started here."""
+"""Which activities of a pipeline run may start, are skipped, or decide its end; nothing is started here."""
 
 from __future__ import annotations
 

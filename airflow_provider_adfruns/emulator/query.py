@@ -1,4 +1,4 @@
-"""Run queries: what a query may ask, which runs answer it, and its pages; runs are read here, never changed."""
+"""Run queries: what a query may ask, and whether a run answers it; finding the runs is elsewhere."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class RunQuery:
 
 
 def read_query(body: Any, kind: RunKind) -> RunQuery:
-    """Read the body of a run query; what the service does not know is refused with 400, in words that are a guess."""
+    """Read the body of a run query; what the service does not know is refused, in words that are a guess."""
     if not isinstance(body, dict):
         raise bad_request(
             "The request body must be a JSON object with 'lastUpdatedAfter' and 'lastUpdatedBefore'."

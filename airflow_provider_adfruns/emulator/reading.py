@@ -21,11 +21,11 @@ _TIME_SPAN = re.compile(
 
 
 class ScenarioError(ValueError):
-    """A scenario says something it cannot: the message names the file, the line and what was expected."""
+    """A scenario says what it cannot: the message names the file, the line and what was expected."""
 
 
 def parse_duration(text: str) -> timedelta | None:
-    """Return the duration an ISO 8601 text (``-PT2H``) or a .NET time span (``1.02:00:00``) means, or None."""
+    """Return the duration of a text in ISO 8601 (``-PT2H``) or as .NET time span (``1.02:00:00``), or None."""
     found = _ISO_DURATION.fullmatch(text) or _TIME_SPAN.fullmatch(text)
     if found is None or text in {"P", "-P"}:
         return None
@@ -92,11 +92,9 @@ class Value:
 
     def choice(self, *allowed: str) -> str:
         """Return which of the allowed words it is, whatever its case."""
-        text = self.text()
-        for word in allowed:
-            if word.casefold() == text.casefold():
-                return word
-        self.fail("one of " + ", ".join(allowed))
+        text = self.text().casefold()
+        word = next((word for word in allowed if word.casefold() == text), None)
+        return word or self.fail("one of " + ", ".join(allowed))
 
     def number(self, least: float = 0.0) -> float:
         """Return it as a number, not below ``least``."""
@@ -134,7 +132,7 @@ class Value:
         return found
 
     def instant(self, now: datetime) -> datetime:
-        """Return it as a time: ISO 8601, ``now``, or relative to now as in ``-PT2H``; without a zone it is UTC."""
+        """Return it as a time: ISO 8601 (UTC where no zone is named), ``now``, or relative as ``-PT2H``."""
         text = self.text()
         if text == "now":
             return now
@@ -186,7 +184,7 @@ class Table:
 def read_yaml(scenario: str | Path | Mapping[str, Any]) -> Value:
     """Read a scenario.
 
-    :param scenario: a path; or YAML itself, where a string has more than one line; or the mapping it would be.
+    :param scenario: a path; or YAML itself, where a string has several lines; or the mapping it would be.
     """
     if isinstance(scenario, Mapping):
         text, source = yaml.safe_dump(dict(scenario), sort_keys=False), "the scenario mapping"

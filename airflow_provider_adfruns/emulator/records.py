@@ -1,4 +1,4 @@
-"""The runs of a factory: who they are, and every state they were in with its time; what moves them is elsewhere."""
+"""The runs of a factory: who they are, and every state they were in; what moves them is elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The service's refusals, in its own words: one exception with a status and an error body, and the known cases."""
+"""The service's refusals, in its own words: one exception with status and body, and the known cases."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ def run_id_malformed(run_id: str, pipeline: str) -> Refusal:
 def queue_full() -> Refusal:
     """Return the refusal of a run beyond the 100 a pipeline may have queued; its code is a guess."""
     return bad_request(
-        "Pipeline execution throttled. If the concurrency value is set for a pipeline, a maximum of 100 runs will be "
+        "Pipeline execution throttled. If the concurrency value is set for a pipeline, a maximum of 100"
+        " runs will be "
         "queued for execution."
     )
 

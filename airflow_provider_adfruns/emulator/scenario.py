@@ -1,4 +1,4 @@
-"""A scenario's YAML made into definitions; the past it tells is read by `scenario_past`, values by `reading`."""
+"""A scenario's YAML made into definitions; its past is read in `scenario_past`, values in `reading`."""
 
 from __future__ import annotations
 
@@ -300,7 +300,7 @@ def _check_pipelines(place: Value, pipelines: Mapping[str, PipelineDefinition]) 
         for activity in pipeline.activities:
             if activity.child_pipeline is not None and activity.child_pipeline not in pipelines:
                 place.fail(
-                    f"a scenario that has pipeline '{activity.child_pipeline}', which '{pipeline.name}' starts"
+                    f"a scenario with pipeline '{activity.child_pipeline}': '{pipeline.name}' starts it"
                 )
     try:
         progress.usual_seconds(pipelines)
@@ -314,5 +314,6 @@ def _check_triggers(place: Value, triggers: Mapping[str, TriggerDefinition]) -> 
             upstream = triggers.get(dependency.trigger)
             if upstream is None or upstream.type != "TumblingWindowTrigger":
                 place.fail(
-                    f"a scenario with a tumbling window trigger '{dependency.trigger}', on which '{trigger.name}' depends"
+                    f"a scenario with a tumbling window trigger '{dependency.trigger}', on which"
+                    f" '{trigger.name}' depends"
                 )

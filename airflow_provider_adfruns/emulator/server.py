@@ -1,4 +1,4 @@
-"""The emulator as Python sees it: a context manager that serves a factory over HTTP from a thread of its own."""
+"""The emulator as Python sees it: a context manager that serves a factory from a thread of its own."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _TOP_LEVEL = ("conn_type", "description", "host", "login", "password", "schema",
 class AdfEmulator:
     """A local Data Factory, served over HTTP on entering the context and gone on leaving it.
 
-    :param scenario: what the factory is and was: a YAML file's path, YAML text of several lines, or a mapping.
+    :param scenario: what the factory is and was: a YAML file's path, YAML of several lines, or a mapping.
     :param host: the address to listen on. Default ``127.0.0.1``.
     :param port: the port; default 0 takes a free one.
     :param clock: ``real``, ``manual`` (moved by `advance` only), or a scale: 60.0 is a minute a second.
@@ -154,7 +154,7 @@ class AdfEmulator:
             )
 
     def pipeline_runs(self) -> list[dict[str, Any]]:
-        """Return every pipeline run as it is now, as the 2022 generation writes it; no query lag, no retention."""
+        """Return every pipeline run as it is now, as the 2022 generation writes it, without query lag."""
         with self._service.lock:
             self._service.catch_up()
             return self._service.truth.pipeline_runs()

@@ -1,4 +1,4 @@
-"""A request's way to its answer: who, where, may they, does a fault meet it, what happens; sockets are elsewhere."""
+"""A request's way to its answer: who, where, may they, is there a fault, what happens; no sockets here."""
 
 from __future__ import annotations
 
@@ -185,8 +185,10 @@ class Service:
         if version != API_VERSION:
             location = self.scenario.factory.location
             message = (
-                f"No registered resource provider found for location '{location}' and API version '{version}' for type"
-                f" 'factories'. The supported api-versions are '2017-09-01-preview, {API_VERSION}'. The supported"
+                f"No registered resource provider found for location '{location}' and API version"
+                f" '{version}' for type"
+                f" 'factories'. The supported api-versions are '2017-09-01-preview, {API_VERSION}'. The"
+                f" supported"
                 f" locations are '{location}'."
             )
             raise Refusal(HTTPStatus.BAD_REQUEST, "NoRegisteredProviderFound", message, arm=True)

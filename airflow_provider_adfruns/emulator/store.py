@@ -1,4 +1,4 @@
-"""Every run of a factory, found by id, and every state of every run in the order of time, found by name and status."""
+"""Every run of a factory, by id, and every state of every run in the order of time, by name and status."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ R = TypeVar("R", bound="Named")
 class StateLog(Generic[R]):
     """States of one name and one status, in the order of their time.
 
-    A query reads a stretch of it between two instants and keeps those states that were their run's newest. So it
-    costs what it returns, not what the factory remembers.
+    A query reads a stretch of it between two instants and keeps those states that were their run's newest.
+    So it costs what it returns, not what the factory remembers.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What is due when: a queue of events handled in the order of their time; what an event means is its handler's."""
+"""What is due when: events handled in the order of their time; what an event means is its handler's."""
 
 from __future__ import annotations
 

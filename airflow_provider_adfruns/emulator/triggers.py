@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from airflow_provider_adfruns.emulator.definitions import Outcome, OutcomeScript, TriggerDefinition
 from airflow_provider_adfruns.emulator.parameters import trigger_parameters
 from airflow_provider_adfruns.emulator.pipelines import QueueFullError, Start
 from airflow_provider_adfruns.emulator.records import (
@@ -22,6 +21,7 @@ from airflow_provider_adfruns.emulator.windows import Window, needed_windows
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_provider_adfruns.emulator.definitions import Outcome, OutcomeScript, TriggerDefinition
     from airflow_provider_adfruns.emulator.ids import IdSource
     from airflow_provider_adfruns.emulator.pipelines import PipelineRunner
     from airflow_provider_adfruns.emulator.records import PipelineRun
@@ -32,7 +32,7 @@ DEPENDENCY_TIMEOUT = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class TriggerDue:
-    """A trigger may have a window or a schedule time due; void when the trigger was stopped since."""
+    """A trigger may have a window or a schedule time due; void where the trigger was stopped since."""
 
     trigger: str
     session: int
@@ -149,7 +149,7 @@ class TriggerRunner:
     # What moves by itself
 
     def pump(self, place: TriggerPlace) -> None:
-        """Let in waiting reruns, then due windows, as far as maxConcurrency allows; see to the next window."""
+        """Let in waiting reruns, then due windows, as far as maxConcurrency allows; see to the next one."""
         if place.definition.type == "ScheduleTrigger":
             self._schedule_next(place)
             return
@@ -242,7 +242,8 @@ class TriggerRunner:
             raise RuntimeError("the trigger runner was not given its pipeline runner")
         started: dict[str, str] = {}
         invoked_by = InvokedBy(run.run_id, run.name, run.definition.type)
-        # The run points at its pipeline runs before they can end, for an ending run looks for its trigger run.
+        # The run points at its pipeline runs before they can end, for an ending run looks for its trigger
+        # run.
         for reference in run.definition.pipelines:
             start = Start(
                 definition=self.pipelines.definition(reference.name),
@@ -288,7 +289,7 @@ class TriggerRunner:
         self.pump(place)
 
     def _next_due(self, place: TriggerPlace) -> bool | datetime:
-        """Return True where the next window is due, the time when it will be, or False where there is none."""
+        """Return True where the next window is due, the time when it will be, or False where none is."""
         grid = place.definition.grid
         if place.definition.type == "ScheduleTrigger":
             at = grid.instant(place.cursor)

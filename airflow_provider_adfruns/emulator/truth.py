@@ -1,4 +1,4 @@
-"""The factory as it is, for those who judge: every run now, without query lag, retention, filters or pages."""
+"""The factory as it is, for those who judge: every run now, without query lag, retention or pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Window arithmetic of tumbling window triggers: the grid, and which windows a dependency needs; no run is known here."""
+"""Window arithmetic: the grid of a trigger, and the windows a dependency needs; no run is known here."""
 
 from __future__ import annotations
 

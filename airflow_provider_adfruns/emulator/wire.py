@@ -1,4 +1,4 @@
-"""Runs, triggers and pipelines as the service writes them, in both of its generations; nothing is decided here."""
+"""Runs, triggers, pipelines as the service writes them, in both its generations; nothing is decided here."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def activity_run(run: ActivityRun, state: ActivityState, pipeline: PipelineRun) 
 
 
 def trigger_run(run: TriggerRun, state: TriggerState, *, generation: Generation) -> dict[str, Any]:
-    """Write a trigger run; what dependencyStatus holds for a waiting run is not recorded, so it stays empty."""
+    """Write a trigger run; no recording shows dependencyStatus of a waiting run, so it stays empty."""
     properties = {"TriggerTime": us_time(run.timestamp, generation)}
     if run.window is not None:
         properties["windowStartTime"] = us_time(run.window.start, generation)
