@@ -1,4 +1,4 @@
-"""What a factory is made of, as told by a scenario: pipelines, triggers, principals, past; runs are elsewhere."""
+"""What a scenario makes a factory of: pipelines, triggers, principals, a past; runs are elsewhere."""
 
 from __future__ import annotations
 

@@ -177,7 +177,8 @@ class Factory:
             raise refusals.pipeline_run_missing(run_id)
         if run.is_final:
             raise refusals.pipeline_run_over(run.current.status)
-        return Effect(run.run_id, {"cancelling": self.pipelines.cancel(run, recursive=recursive)})
+        touched = self.pipelines.cancel(run, recursive=recursive)
+        return Effect(run.run_id, {"cancelling": touched} if touched else None)
 
     def rerun_trigger_run(self, trigger: str, run_id: str) -> Effect:
         """Rerun the window of a final tumbling window run."""
@@ -199,8 +200,9 @@ class Factory:
         run = self._trigger_run(place, run_id)
         if run.current.status != TriggerStatus.WAITING_ON_DEPENDENCY:
             raise refusals.trigger_run_not_waiting(run.run_id, run.name)
+        changes = None if run.canceling else {"cancelling": [run.run_id]}
         self.triggers.cancel(run)
-        return Effect(run.run_id, {"cancelling": [run.run_id]})
+        return Effect(run.run_id, changes)
 
     def set_started(self, trigger: str, *, started: bool) -> Effect:
         """Start or stop a trigger; one that is started or stopped already stays so."""

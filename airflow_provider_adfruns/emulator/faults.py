@@ -19,8 +19,10 @@ _MESSAGES: dict[int, tuple[str, str]] = {
     HTTPStatus.SERVICE_UNAVAILABLE: ("ServiceUnavailable", "The service is temporarily unavailable."),
     HTTPStatus.GATEWAY_TIMEOUT: (
         "GatewayTimeout",
-        "The gateway did not receive a response from 'Microsoft.DataFactory' within the specified time"
-        " period.",
+        (
+            "The gateway did not receive a response from 'Microsoft.DataFactory' within the specified time"
+            " period."
+        ),
     ),
 }
 

@@ -146,7 +146,7 @@ class PipelineRunner:
         What has ended stays as it is. Best effort: an activity that ends before it is stopped keeps its end.
         """
         touched = []
-        if not run.is_final:
+        if not run.is_final and run.current.status != PipelineStatus.CANCELING:
             self._cancel_one(run)
             touched.append(run.run_id)
         if recursive:
@@ -158,8 +158,6 @@ class PipelineRunner:
 
     def _cancel_one(self, run: PipelineRun) -> None:
         now = self._timeline.now
-        if run.current.status == PipelineStatus.CANCELING:
-            return
         if run.current.status == PipelineStatus.QUEUED:
             # Nothing of it has begun, so nothing takes time.
             self._queued[run.name].remove(run)

@@ -55,17 +55,20 @@ def read_windows(value: Value | None, trigger: TriggerDefinition, now: datetime)
 
 def _block(value: Value, trigger: TriggerDefinition, now: datetime) -> list[PastWindow]:
     table = value.table()
-    begin, count, until = table.need("from"), table.take("count"), table.take("until")
+    begin, count, until = table.take("from"), table.take("count"), table.take("until")
     usual = _said(table, now, _Block((PastWindowRun(TriggerStatus.SUCCEEDED),), None, None))
     exceptions = table.take("except")
     table.done()
-    first = trigger.grid.index_at(begin.instant(now))
-    if count is not None:
-        indices = range(first, first + count.integer(1))
-    elif until is not None:
-        indices = range(first, trigger.grid.index_at(until.instant(now)))
-    else:
-        value.fail("a block with 'count' or 'until'")
+    said = [each is not None for each in (begin, count, until)]
+    if all(said) or said.count(True) == 0 or said == [False, False, True]:
+        value.fail(
+            "a block with 'from' and 'count', 'from' and 'until', 'count' and 'until', 'from', or 'count'"
+        )
+    grid = trigger.grid
+    # Without 'until' and 'count' the windows go on to the last that has ended; so they do, backwards, without 'from'.
+    last = grid.index_at(until.instant(now) if until else now)
+    first = grid.index_at(begin.instant(now)) if begin else last - (count.integer(1) if count else 0)
+    indices = range(first, first + count.integer(1) if begin and count else last)
     blocks = dict.fromkeys(indices, usual)
     for exception in exceptions.items() if exceptions else []:
         chosen, said = _exception(exception, trigger, indices, now, usual)

@@ -76,16 +76,16 @@ class RunStore(Generic[R]):
 
     def get(self, run_id: str) -> R | None:
         """Return the run with this id, in any case, or None."""
-        return self._runs.get(run_id) or self._runs.get(run_id.lower()) or self._runs.get(run_id.upper())
+        return self._runs.get(run_id.casefold())
 
     def group(self, group_id: str) -> tuple[R, ...]:
         """Return the runs of a group, oldest first."""
-        return tuple(self._groups.get(group_id, ()))
+        return tuple(self._groups.get(group_id.casefold(), ()))
 
     def add(self, run: R) -> None:
         """Take in a new run, with the states it has so far."""
-        self._runs[run.run_id] = run
-        self._groups.setdefault(run.group_id, []).append(run)
+        self._runs[run.run_id.casefold()] = run
+        self._groups.setdefault(run.group_id.casefold(), []).append(run)
         for index in range(len(run.states)):
             self._log(run, index)
 
