@@ -1,4 +1,4 @@
-"""The link from a task to its runs in ADF Studio; read from XCom, since the API server has no connection."""
+"""The link from a task to its runs in ADF Studio; the API server shows what the task has left, and asks nobody."""
 
 from __future__ import annotations
 
@@ -12,28 +12,33 @@ if TYPE_CHECKING:
 
     from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
 
-STUDIO_URL_KEY = "adf_studio_url"
-"""The XCom in which a task leaves the address."""
-
 
 class AdfStudioLink(BaseOperatorLink):
     """Where to look in ADF Studio, in the cloud of the task's connection."""
 
     name = "ADF Studio"
 
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
-        """Return the address that the task left, "" if it left none.
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the address that the task has worked out, "" if it did not come so far.
+
+        Airflow calls this on the worker when a task ends and keeps the address in the XCom ``_link_AdfStudioLink``,
+        which is all that the API server reads.
 
         :param operator: the task.
         :param ti_key: its task instance.
         """
-        from airflow.sdk.execution_time.xcom import XCom  # noqa: PLC0415 - parsing does not need it
+        del ti_key
+        return str(getattr(operator, "studio_url", ""))
 
-        return XCom.get_value(ti_key=ti_key, key=STUDIO_URL_KEY) or ""
 
+def leave_link(context: Context, hook: AdfRunsHook, view: str) -> str:
+    """Work out the address, and leave it where the API server looks, now: a task may wait for hours.
 
-def leave_link(context: Context, hook: AdfRunsHook, view: str) -> None:
-    """Leave the address of a page of ADF Studio's monitoring, if the cloud has a Studio that is known."""
+    :param context: the task's.
+    :param hook: for the connection's cloud and factory.
+    :param view: the page of ADF Studio's monitoring, such as ``pipelineruns/ID`` or ``triggerruns``.
+    :return: the address, for the task's attribute ``studio_url``.
+    """
     url = hook.factory_connection().studio_url(view)
-    if url:
-        context["ti"].xcom_push(key=STUDIO_URL_KEY, value=url)
+    context["ti"].xcom_push(key=AdfStudioLink().xcom_key, value=url)
+    return url

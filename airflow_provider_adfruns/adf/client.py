@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -101,14 +102,17 @@ class FactoryClient:
     async def __aexit__(self, *_: object) -> None:
         await self._exit.aclose()
 
-    @property
-    def service_time(self) -> datetime:
-        """What time the service said it is in its latest answer, to the second; every comparison uses this.
+    async def now(self) -> datetime:
+        """Return what time the service said it is in its latest answer, to the second; asks it if there was none.
 
-        Before the first answer, the worker's own clock.
+        Every comparison with a run's times uses this, never the worker's clock.
         """
-        latest: datetime | None = self._clock.latest if self._clock else None
-        return latest or datetime.now(UTC)
+        if self._clock.latest is None:
+            await self.check_factory()
+        latest: datetime | None = self._clock.latest
+        if latest is None:
+            raise UnexpectedAnswer(f"{self.connection.arm_endpoint} answers without a Date header.")
+        return latest
 
     async def check_factory(self) -> None:
         """Ask for the factory itself, to see that connection, permission and names are right."""
@@ -341,18 +345,19 @@ class FactoryClient:
         found: dict[str, _Parsed] = {}
         token: str | None = None
         for _ in range(_MOST_PAGES):
-            parameters = self._sdk.RunFilterParameters(
-                last_updated_after=after,
-                last_updated_before=before,
-                continuation_token=token,
-                filters=[
-                    self._sdk.RunQueryFilter(
-                        operand=each.operand, operator=each.operator, values=list(each.values)
-                    )
+            body: dict[str, Any] = {
+                "lastUpdatedAfter": _wire_time(after),
+                "lastUpdatedBefore": _wire_time(before),
+            }
+            if filters:
+                body["filters"] = [
+                    {"operand": each.operand, "operator": each.operator, "values": list(each.values)}
                     for each in filters
                 ]
-                or None,
-            )
+            if token:
+                body["continuationToken"] = token
+            # bytes, since the SDK's majors name the fields of their models differently
+            parameters = json.dumps(body).encode()
             wire = await send(parameters)
             for member in wire["value"]:
                 parsed = self._parse(kind, member)
@@ -402,6 +407,10 @@ def _import_sdk() -> ModuleType:
     from airflow_provider_adfruns.adf import sdk  # noqa: PLC0415 - parsing a DAG must not import azure
 
     return sdk
+
+
+def _wire_time(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _body_of(response: Any, _: object, __: object) -> Any:

@@ -15,6 +15,7 @@ class Cloud:
     :param arm: the endpoint of Azure Resource Manager.
     :param authority: the host that issues tokens.
     :param audience: whom the tokens are for.
+    :param portal: the Azure portal.
     :param studio: ADF Studio's address, or None where it is not publicly known.
     """
 
@@ -22,6 +23,7 @@ class Cloud:
     arm: str
     authority: str
     audience: str
+    portal: str
     studio: str | None
 
     @property
@@ -36,6 +38,7 @@ _ALL = (
         "https://management.azure.com",
         "https://login.microsoftonline.com",
         "https://management.azure.com",
+        "https://portal.azure.com",
         "https://adf.azure.com",
     ),
     Cloud(
@@ -43,6 +46,7 @@ _ALL = (
         "https://management.usgovcloudapi.net",
         "https://login.microsoftonline.us",
         "https://management.core.usgovcloudapi.net",
+        "https://portal.azure.us",
         "https://adf.azure.us",
     ),
     Cloud(
@@ -50,6 +54,7 @@ _ALL = (
         "https://management.chinacloudapi.cn",
         "https://login.chinacloudapi.cn",
         "https://management.chinacloudapi.cn",
+        "https://portal.azure.cn",
         "https://adf.azure.cn",
     ),
     # Closed in October 2021; kept for connections that still name it.
@@ -58,6 +63,7 @@ _ALL = (
         "https://management.microsoftazure.de",
         "https://login.microsoftonline.de",
         "https://management.core.cloudapi.de",
+        "https://portal.microsoftazure.de",
         None,
     ),
     # Known from public code alone.
@@ -66,6 +72,7 @@ _ALL = (
         "https://management.azure.microsoft.scloud",
         "https://login.microsoftonline.microsoft.scloud",
         "https://management.azure.microsoft.scloud",
+        "https://portal.azure.microsoft.scloud",
         None,
     ),
     Cloud(
@@ -73,6 +80,7 @@ _ALL = (
         "https://management.azure.eaglex.ic.gov",
         "https://login.microsoftonline.eaglex.ic.gov",
         "https://management.azure.eaglex.ic.gov",
+        "https://portal.azure.eaglex.ic.gov",
         None,
     ),
 )

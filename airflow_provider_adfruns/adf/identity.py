@@ -82,14 +82,17 @@ class FactoryConnection:
             f"tenant {self.tenant_id or 'not given'}, client {self.client_id or 'not given'})"
         )
 
-    def studio_url(self, view: str) -> str | None:
+    def studio_url(self, view: str) -> str:
         """Return the address of a page of ADF Studio's monitoring.
 
         :param view: the page, such as ``pipelineruns/ID`` or ``triggerruns``.
-        :return: None for clouds whose Studio address is not known, and for a local factory.
+        :return: for clouds whose Studio address is not known, the factory in the cloud's portal; for a local factory
+            its own page.
         """
-        if self.cloud.studio is None or self.is_loopback_http:
-            return None
+        if self.is_loopback_http:
+            return self.arm_endpoint
+        if self.cloud.studio is None:
+            return f"{self.cloud.portal}/#resource{self.address.resource_id}"
         factory = quote(self.address.resource_id, safe="")
         return f"{self.cloud.studio}/en/monitoring/{view}?factory={factory}"
 

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from azure.core.exceptions import AzureError
 from azure.core.pipeline import policies
-from azure.mgmt.core.policies import ARMHttpLoggingPolicy, AsyncARMChallengeAuthenticationPolicy
+from azure.mgmt.core.policies import AsyncARMChallengeAuthenticationPolicy
 from azure.mgmt.datafactory.aio import DataFactoryManagementClient
-from azure.mgmt.datafactory.models import RunFilterParameters, RunQueryFilter, RunQueryOrderBy
 
 from airflow_provider_adfruns import __version__
 from airflow_provider_adfruns.adf.identity import FactoryConnection, open_credential
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AzureError",
-    "RunFilterParameters",
-    "RunQueryFilter",
-    "RunQueryOrderBy",
     "ServiceTime",
     "build",
     "translate",
@@ -63,7 +59,8 @@ def build(
     """Make the SDK's client and its credential; whoever calls this closes both.
 
     The SDK's own retry and redirect policies are left out: the first repeats writes, the second could carry a
-    token to another host. So is its registration policy, which changes the subscription.
+    token to another host. So is its registration policy, which changes the subscription,
+    and its logging policy, which would bury the task's own log.
 
     :raises ValueError: from azure-identity, when the credential's fields do not fit together.
     """
@@ -85,7 +82,6 @@ def build(
         authentication,
         policies.ContentDecodePolicy(),
         policies.DistributedTracingPolicy(),
-        ARMHttpLoggingPolicy(),
         WirePolicy(clock),
     ]
     client = DataFactoryManagementClient(

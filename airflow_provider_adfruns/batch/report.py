@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _MOST_NAMED = 20
+_FEW = 5
 
 
 class Step(StrEnum):
@@ -167,9 +168,7 @@ class RerunReport:
         )
         lines = columns(rows)
         lines.extend(f"  {each.window}: {each.problem}" for each in self.windows if each.problem)
-        if self.skipped:
-            lines.append(f"left alone: {len(self.skipped)}")
-            lines.extend(f"  {describe_skipped(each)}" for each in self.skipped)
+        lines.extend(skipped_lines(self.skipped))
         return "\n".join(lines)
 
 
@@ -291,9 +290,7 @@ class CancelReport:
         )
         lines = columns(rows)
         lines.extend(f"  {each.run_id}: {each.problem}" for each in self.runs if each.problem)
-        if self.skipped:
-            lines.append(f"left alone: {len(self.skipped)}")
-            lines.extend(f"  {describe_skipped(each)}" for each in self.skipped)
+        lines.extend(skipped_lines(self.skipped))
         return "\n".join(lines)
 
 
@@ -314,12 +311,18 @@ def skipped_json(
     }
 
 
-def describe_skipped(skipped: Mapping[str, Any]) -> str:
-    """Say in a line what was left alone and why."""
-    window = (
-        f"window {skipped['window_start']} to {skipped['window_end']}, " if "window_start" in skipped else ""
-    )
-    return f"{window}run {skipped['run_id']}: {skipped['reason']}"
+def skipped_lines(skipped: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say what was left alone, a line for each reason."""
+    by_reason: dict[str, list[str]] = {}
+    for each in skipped:
+        start = each.get("window_start")
+        what = f"window {datetime.fromisoformat(start):%Y-%m-%d %H:%M}" if start else f"run {each['run_id']}"
+        by_reason.setdefault(each["reason"], []).append(what)
+    return [
+        f"left alone, {len(each)}: {reason}:"
+        f" {', '.join(each) if len(each) <= _FEW else f'{each[0]} ... {each[-1]}'}"
+        for reason, each in by_reason.items()
+    ]
 
 
 def some(names: Sequence[str]) -> str:

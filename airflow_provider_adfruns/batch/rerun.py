@@ -60,7 +60,7 @@ async def read_history(client: FactoryClient, selection: WindowSelection) -> lis
 
     :raises InvalidInput: if the range reaches further back than the factory's history.
     """
-    now = client.service_time
+    now = await client.now()
     selection.check_history(now)
     return await client.query_trigger_runs(
         last_updated_after=selection.history_start(now),
@@ -92,7 +92,7 @@ async def plan_rerun(
             trigger.name,
             trigger.runtime_state,
         )
-    planned_at = client.service_time
+    planned_at = await client.now()
     plan = plan_reruns(await read_history(client, selection), selection, statuses, planned_at)
     if len(plan.members) > max_windows:
         first, last = plan.members[0].window, plan.members[-1].window
@@ -202,7 +202,7 @@ async def find_new_runs(client: FactoryClient, report: RerunReport) -> RerunRepo
     watch = _VisibleWatch(RerunWatch(client, report))
     try:
         await wait_until_done(
-            watch, client, poll_interval=_LAG_POLL_SECONDS, deadline=client.service_time + QUERY_LAG_PATIENCE
+            watch, client, poll_interval=_LAG_POLL_SECONDS, deadline=await client.now() + QUERY_LAG_PATIENCE
         )
     except WaitTimedOut:
         log.warning("Not all reruns are visible in queries yet: %s", some(watch.unfinished()))

@@ -85,7 +85,7 @@ async def wait_until_done(
         if now != said:
             log.info("%s", now)
             said = now
-        remaining = (deadline - client.service_time).total_seconds()
+        remaining = (deadline - await client.now()).total_seconds()
         if remaining <= 0:
             names = watch.unfinished()
             raise WaitTimedOut(
@@ -110,9 +110,9 @@ class ChangeQuery:
         self._looks = 0
         self._last_look: datetime | None = None
 
-    def span(self) -> tuple[datetime, datetime]:
+    async def span(self) -> tuple[datetime, datetime]:
         """Return the next query's times: updated after, updated before."""
-        now = self._client.service_time
+        now = await self._client.now()
         full = self._last_look is None or self._looks % _FULL_LOOK_EVERY == 0
         after = (
             self._start if full or self._last_look is None else max(self._start, self._last_look - _OVERLAP)
@@ -203,9 +203,9 @@ class RunsFinalWatch:
 
     async def _query_pipeline_runs(self) -> None:
         if self._pipeline_changes is None:
-            start = self._earliest_start or self._client.service_time - HISTORY
+            start = self._earliest_start or await self._client.now() - HISTORY
             self._pipeline_changes = ChangeQuery(self._client, start)
-        after, before = self._pipeline_changes.span()
+        after, before = await self._pipeline_changes.span()
         for run in await self._client.query_pipeline_runs(
             last_updated_after=after, last_updated_before=before
         ):
@@ -234,7 +234,7 @@ class RunsFinalWatch:
 
     async def _look_at_trigger_runs(self) -> None:
         if self._trigger_changes is None:
-            self._trigger_changes = ChangeQuery(self._client, self._client.service_time - HISTORY)
+            self._trigger_changes = ChangeQuery(self._client, await self._client.now() - HISTORY)
         wanted = set(self._trigger_run_ids)
         if all(run_id in self._runs and self._runs[run_id].is_final for run_id in wanted):
             return
@@ -247,8 +247,8 @@ class RunsFinalWatch:
         if not missing:
             self._missing_since = None
             return
-        self._missing_since = self._missing_since or self._client.service_time
-        if self._client.service_time - self._missing_since > QUERY_LAG_PATIENCE:
+        self._missing_since = self._missing_since or await self._client.now()
+        if await self._client.now() - self._missing_since > QUERY_LAG_PATIENCE:
             raise TriggerRunNotFound(
                 f"trigger {self._trigger_name!r} of {self._client.connection.address} has no run"
                 f" {some(missing)} within the last 45 days. Check the ids and the trigger's name."
@@ -268,7 +268,7 @@ class RunsFinalWatch:
 
 async def query_trigger(client: FactoryClient, trigger_name: str, changes: ChangeQuery) -> list[TriggerRun]:
     """Query what changed of one trigger's runs."""
-    after, before = changes.span()
+    after, before = await changes.span()
     return await client.query_trigger_runs(
         last_updated_after=after,
         last_updated_before=before,
@@ -278,7 +278,7 @@ async def query_trigger(client: FactoryClient, trigger_name: str, changes: Chang
 
 async def child_run_ids(client: FactoryClient, run_id: str) -> list[str]:
     """Return the ids of the runs that a pipeline run's ExecutePipeline activities have started."""
-    now = client.service_time
+    now = await client.now()
     activities = await client.query_activity_runs(
         run_id,
         last_updated_after=now - HISTORY,

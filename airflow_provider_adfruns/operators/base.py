@@ -51,6 +51,7 @@ class AdfRunsOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.studio_url = ""
         self.azure_data_factory_conn_id = azure_data_factory_conn_id
         self.resource_group_name = resource_group_name
         self.factory_name = factory_name
@@ -83,7 +84,7 @@ class AdfRunsOperator(BaseOperator):
 
         :param view: the page of ADF Studio's monitoring.
         """
-        leave_link(context, self.hook, view)
+        self.studio_url = leave_link(context, self.hook, view)
 
     def leave(self, context: Context, result: Mapping[str, Any]) -> None:
         """Leave the result in XCom now, for it to be there also if the task fails on it.

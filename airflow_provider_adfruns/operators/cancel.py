@@ -67,8 +67,13 @@ class _CancelOperator(AdfRunsOperator):
             "trigger_run_ids": report.ids("trigger"),
         }
 
-    def begin_and_finish(self, context: Context) -> dict[str, Any]:
+    @abstractmethod
+    def view(self) -> str:
+        """Return the page of ADF Studio's monitoring to link to."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
         """Request, and wait or defer."""
+        self.link_to(context, self.view())
         begun = self.hook.run(self._begin)
         if begun.deadline is not None:
             self.defer(
@@ -81,6 +86,7 @@ class _CancelOperator(AdfRunsOperator):
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired."""
+        self.link_to(context, self.view())
         runs = [WatchedRun(**run) for run in event["runs"]]
         return self._finish(context, CancelReport.from_json(event["report"]), runs, error_of(event))
 
@@ -88,7 +94,7 @@ class _CancelOperator(AdfRunsOperator):
         report = await self.request(client, dry_run=as_bool(self.dry_run, "dry_run"))
         if report.dry_run or not self.wait_for_completion or not report.awaited:
             return _Begun(report)
-        deadline = client.service_time + timedelta(seconds=self.timeout)
+        deadline = await client.now() + timedelta(seconds=self.timeout)
         if self.deferrable:
             return _Begun(report, deadline)
         watch = RunsFinalWatch(client, **self.watched(report))
@@ -153,11 +159,10 @@ class AdfCancelPipelineRunOperator(_CancelOperator):
         if not is_templated(run_ids):
             check_run_ids(listed(run_ids))
 
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Cancel, and wait or defer."""
+    def view(self) -> str:
+        """Return the page of the one run, or of all."""
         run_ids = check_run_ids(listed(self.run_ids))
-        self.link_to(context, f"pipelineruns/{run_ids[0]}" if len(run_ids) == 1 else "pipelineruns")
-        return self.begin_and_finish(context)
+        return f"pipelineruns/{run_ids[0]}" if len(run_ids) == 1 else "pipelineruns"
 
     async def request(self, client: FactoryClient, *, dry_run: bool) -> CancelReport:
         """Ask for the cancels."""
@@ -241,10 +246,9 @@ class AdfCancelWaitingTriggerRunOperator(_CancelOperator):
         if not is_templated(on_running):
             _on_running(on_running)
 
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Cancel, and wait or defer."""
-        self.link_to(context, "triggerruns")
-        return self.begin_and_finish(context)
+    def view(self) -> str:
+        """Return the page of the trigger runs."""
+        return "triggerruns"
 
     async def request(self, client: FactoryClient, *, dry_run: bool) -> CancelReport:
         """Ask for the cancels."""

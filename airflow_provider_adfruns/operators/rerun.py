@@ -135,6 +135,7 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired."""
+        self.link_to(context, "triggerruns")
         return self._finish(context, RerunReport.from_json(event["report"]), error_of(event))
 
     async def _begin(self, client: FactoryClient) -> _Begun:
@@ -151,7 +152,7 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         report = await submit(client, report)
         if not self.wait_for_completion:
             return _Begun(await find_new_runs(client, report))
-        deadline = client.service_time + timedelta(seconds=self.timeout)
+        deadline = await client.now() + timedelta(seconds=self.timeout)
         if self.deferrable:
             return _Begun(report, deadline)
         watch = RerunWatch(client, report)

@@ -83,6 +83,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.studio_url = ""
         self.pipeline_run_ids = pipeline_run_ids
         self.include_children = include_children
         self.trigger_name = trigger_name
@@ -108,16 +109,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait here, or look once and defer."""
-        watched = self._watched()
-        run_ids = watched["pipeline_run_ids"]
-        view = (
-            f"pipelineruns/{run_ids[0]}"
-            if len(run_ids) == 1
-            else "pipelineruns"
-            if run_ids
-            else "triggerruns"
-        )
-        leave_link(context, self._hook, view)
+        self.studio_url = leave_link(context, self._hook, self._view())
         if not self.deferrable:
             result = super().execute(context)
             return self._finish(context, result)
@@ -125,7 +117,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         if not is_done:
             self.defer(
                 trigger=AdfRunsFinalTrigger(
-                    **watched,
+                    **self._watched(),
                     azure_data_factory_conn_id=self.azure_data_factory_conn_id,
                     resource_group_name=self.resource_group_name,
                     factory_name=self.factory_name,
@@ -138,6 +130,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired."""
+        self.studio_url = leave_link(context, self._hook, self._view())
         error = error_of(event)
         if isinstance(error, WaitTimedOut):
             raise AirflowSensorTimeout(str(error)) from error
@@ -152,6 +145,14 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
             resource_group_name=self.resource_group_name,
             factory_name=self.factory_name,
         )
+
+    def _view(self) -> str:
+        """Return the page of the one pipeline run, or of all runs of a kind."""
+        watched = self._watched()
+        run_ids = watched["pipeline_run_ids"]
+        if not run_ids:
+            return "triggerruns"
+        return f"pipelineruns/{run_ids[0]}" if len(run_ids) == 1 else "pipelineruns"
 
     def _watched(self) -> dict[str, Any]:
         """Check the parameters. :return: the arguments of a watch or trigger."""
@@ -174,7 +175,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
             watch = RunsFinalWatch(client, **self._watched())
             is_done = await watch.look()
             self.log.info("%s", watch.progress())
-            return [run.to_json() for run in watch.runs], is_done, client.service_time
+            return [run.to_json() for run in watch.runs], is_done, await client.now()
 
         return self._hook.run(look)
 
