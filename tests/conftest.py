@@ -1,0 +1,66 @@
+"""Fixtures for everything that talks: a local factory whose clock is moved by hand, and a private Airflow."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_adfruns.adf.identity import read_connection
+from airflow_provider_adfruns.adf.pause import moving
+from airflow_provider_adfruns.emulator import AdfEmulator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from airflow_provider_adfruns.adf.identity import FactoryConnection
+
+# Airflow reads these when it is first imported, which happens after this file.
+_HOME = tempfile.TemporaryDirectory(prefix="adfruns-tests-")
+Path(_HOME.name, "dags").mkdir()
+os.environ |= {
+    "AIRFLOW_HOME": _HOME.name,
+    "AIRFLOW__CORE__DAGS_FOLDER": str(Path(_HOME.name, "dags")),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME.name}/airflow.db",
+}
+
+CONN_ID = "azure_data_factory_default"
+
+
+def pytest_unconfigure() -> None:
+    """Remove the private Airflow home."""
+    _HOME.cleanup()
+
+
+@pytest.fixture
+def factory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., AdfEmulator]]:
+    """Start a local factory from a scenario, let every wait move its clock, and name it to Airflow."""
+    with ExitStack() as stack:
+
+        def start(scenario: Mapping[str, Any] | str | Path, **options: Any) -> AdfEmulator:
+            emulator = stack.enter_context(AdfEmulator(scenario, **{"clock": "manual", **options}))
+            if options.get("clock", "manual") == "manual":
+                stack.enter_context(moving(emulator.advance))
+            monkeypatch.setenv("AIRFLOW_CONN_AZURE_DATA_FACTORY_DEFAULT", emulator.connection_json())
+            return emulator
+
+        yield start
+
+
+def connection_to(emulator: AdfEmulator, **fields: Any) -> FactoryConnection:
+    """Return the client's connection to a local factory; ``fields`` replace those of the Airflow connection."""
+    data = emulator.connection(**fields)
+    return read_connection(
+        conn_id=CONN_ID, login=data.get("login"), password=data.get("password"), extra=data["extra"]
+    )
+
+
+def calls(emulator: AdfEmulator, operation: str) -> list[Any]:
+    """Return the journal's entries of one operation, such as ``TriggerRuns_Rerun``."""
+    return [entry for entry in emulator.journal if entry.operation == operation]
