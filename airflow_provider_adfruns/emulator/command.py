@@ -162,10 +162,10 @@ def _serve(emulator: AdfEmulator, options: argparse.Namespace) -> int:
         variable = f"AIRFLOW_CONN_{options.conn_id.upper()}"
         print(f"A factory is served at {emulator.url}")
         print(f"export {variable}={shlex.quote(emulator.connection_json())}")
-        print("Ctrl-C ends", flush=True)
         if options.details_file:
             details = {"url": emulator.url, "ca_file": emulator.ca_file, "connection": emulator.connection()}
             Path(options.details_file).write_text(json.dumps(details, indent=2), encoding="utf-8")
+        print("Ctrl-C ends", flush=True)
         ended.wait()
     finally:
         for kind, handler in previous.items():

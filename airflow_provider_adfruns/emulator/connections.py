@@ -23,6 +23,11 @@ class Connections:
         if transport is not None:
             transport.abort()
 
+    def abort(self) -> None:
+        """Close every connection at once."""
+        for transport in list(self._transports.values()):
+            transport.abort()
+
     def protocol(self) -> Callable[..., asyncio.Protocol]:
         """Return the class by which the server talks, which keeps this record up to date."""
         transports = self._transports
@@ -33,11 +38,13 @@ class Connections:
             def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
                 """Record the connection."""
                 super().connection_made(transport)
-                transports[transport.get_extra_info("peername")[:2]] = transport
+                # Kept, for a closed https connection no longer knows whose it was.
+                self._peer = transport.get_extra_info("peername")[:2]
+                transports[self._peer] = transport
 
             def connection_lost(self, exc: Exception | None) -> None:
                 """Strike the connection off."""
-                transports.pop(self.transport.get_extra_info("peername")[:2], None)
+                transports.pop(self._peer, None)
                 super().connection_lost(exc)
 
         return RecordedProtocol

@@ -19,6 +19,8 @@ def as_text(value: Any) -> str:
 
 def trigger_parameters(parameters: Mapping[str, str], run: TriggerRun) -> dict[str, str]:
     """Fill ``@trigger()`` expressions with the run's own times; every other value is passed as it stands."""
+    if not parameters:
+        return {}
     known = {"@trigger().startTime": _iso(run.timestamp)}
     if run.window is not None:
         known["@trigger().outputs.windowStartTime"] = _iso(run.window.start)

@@ -8,6 +8,7 @@ import json
 import socket
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,7 +23,7 @@ from airflow_provider_adfruns.emulator.scenario import load_scenario
 from airflow_provider_adfruns.emulator.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.emulator.wire import Generation
 
 START_SECONDS = 30.0
+GRACE_SECONDS = 0.5
+_LOOK_AGAIN_SECONDS = 0.002
 _TOP_LEVEL = ("conn_type", "description", "host", "login", "password", "schema", "port", "extra")
 
 
@@ -70,10 +73,11 @@ class AdfEmulator:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
-            listener = socket.create_server((self._host, self._port), backlog=512)
+            listener = _listen(self._host, self._port)
             stack.callback(listener.close)
             scheme = "https" if self._tls else "http"
-            self.url = f"{scheme}://{self._host}:{listener.getsockname()[1]}"
+            host = f"[{self._host}]" if ":" in self._host else self._host
+            self.url = f"{scheme}://{host}:{listener.getsockname()[1]}"
             self._service.base_url = self.url
             certificate = stack.enter_context(_certificate(self._host)) if self._tls else None
             self.ca_file = str(certificate / "ca.pem") if certificate else None
@@ -89,9 +93,8 @@ class AdfEmulator:
                 date_header=False,
                 server_header=False,
                 ssl_certfile=str(certificate / "server.pem") if certificate else None,
-                timeout_graceful_shutdown=5,
             )
-            stack.enter_context(_serving(config, listener))
+            stack.enter_context(_serving(config, listener, connections))
             self._stack = stack.pop_all()
         return self
 
@@ -203,10 +206,11 @@ class AdfEmulator:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn's server, told to end by an event rather than looking ten times a second."""
+    """Uvicorn's server, told to end by an event, for tests start and end hundreds of them."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
         super().__init__(config)
+        self._connections = connections
         self.ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ending = asyncio.Event()
@@ -218,28 +222,60 @@ class _Server(uvicorn.Server):
         self.ready.set()
         await self._ending.wait()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close what is open: at once where nothing is being answered, else within a moment."""
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        begun = time.monotonic()
+        while self.server_state.connections or self.server_state.tasks:
+            waited = time.monotonic() - begun
+            if waited > GRACE_SECONDS:
+                self._connections.abort()
+            if waited > 2 * GRACE_SECONDS:
+                break
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+
     def end(self) -> None:
         """Tell the server to end, from another thread."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._ending.set)
 
 
+def _listen(host: str, port: int) -> socket.socket:
+    # The protocol is named because asyncio turns Nagle's algorithm off only where it is: else answers take 40 ms.
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    family, kind, protocol, _, address = found[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(512)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
 @contextlib.contextmanager
-def _serving(config: uvicorn.Config, listener: socket.socket) -> Any:
-    server = _Server(config)
+def _serving(config: uvicorn.Config, listener: socket.socket, connections: Connections) -> Iterator[None]:
+    server = _Server(config, connections)
     thread = threading.Thread(target=server.run, args=([listener],), name="adf-emulator", daemon=True)
     thread.start()
     try:
         if not server.ready.wait(START_SECONDS):
             raise RuntimeError(f"the emulator did not start within {START_SECONDS:g} s")
-        yield server
+        yield
     finally:
         server.end()
         thread.join()
 
 
 @contextlib.contextmanager
-def _certificate(host: str) -> Any:
+def _certificate(host: str) -> Iterator[Path]:
     """Make a certificate for this host, in a directory that is gone afterwards."""
     try:
         import trustme  # noqa: PLC0415 - only tls needs it, and it is an extra

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.emulator.conftest import EVER
-
 if TYPE_CHECKING:
     from tests.emulator.conftest import Serve
 
+EVER = {"lastUpdatedAfter": "2020-01-01T00:00:00Z", "lastUpdatedBefore": "2030-01-01T00:00:00Z"}
 LOAD = {"load": {"seconds": 60}, "report": {"seconds": 10}}
 
 

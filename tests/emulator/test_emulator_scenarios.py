@@ -1,0 +1,100 @@
+"""Scenarios: what is wrong with one is said with its file, line and what was expected; the example holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airflow_provider_adfruns.emulator import AdfEmulator, ScenarioError, command
+
+if TYPE_CHECKING:
+    from tests.emulator.conftest import Serve
+
+EXAMPLE = Path(command.__file__).parent / "scenarios" / "night.yaml"
+TOP = "now: 2026-03-01T06:40:00Z\npipelines:\n  load: {}\n"
+TRIGGER = TOP + "triggers:\n  hourly:\n    pipeline: load\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        (TOP + "colour: red\n", 4, "colour is unknown"),
+        (TOP + "query_lag_seconds: soon\n", 4, "query_lag_seconds must be a number, not 'soon'"),
+        (TRIGGER + "    frequency: Day\n", 7, "triggers.hourly.frequency must be one of Minute, Hour, Month"),
+        (TRIGGER + "    maxConcurrency: 51\n", 7, "a whole number from 1 to 50"),
+        (TRIGGER + "    delay: later\n", 7, "a duration such as"),
+        (TRIGGER + "    startTime: noon\n", 7, "a time such as"),
+        (TRIGGER + "    pipelines: load\n", 7, "pipelines is unknown"),
+        (TRIGGER + "    dependsOn: [{offset: PT1H}]\n", 7, "self: true"),
+        (TRIGGER + "    dependsOn: [{self: true, offset: PT1H}]\n", 7, "a negative offset"),
+        (TRIGGER + "    windows: {count: 2, status: Broken}\n", 7, "one of Waiting, WaitingOnDependency"),
+        (TRIGGER + "    windows: {from: now, count: 2}\n", 7, "between the trigger's startTime and now"),
+        (
+            TRIGGER + "    windows:\n      count: 2\n      except: [{windows: 2, status: Failed}]\n",
+            9,
+            "places 0..1",
+        ),
+        (TRIGGER + "    windows: {count: 1, stuck: true}\n", 7, "WaitingOnDependency"),
+        (TOP + "runs: [{pipeline: nope}]\n", 4, "the name of a pipeline: load"),
+        (TOP + "runs: [{pipeline: load, started: PT1H}]\n", 4, "a time in order"),
+        (TOP + "runs: [{pipeline: load, status: Done}]\n", 4, "one of Queued, InProgress"),
+        ("pipelines:\n  a: {activities: [{name: A, dependsOn: [B]}]}\n", 2, "'A' depends on 'B'"),
+        ("now: now\nseed: 1\n", 1, "a mapping with 'pipelines'"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, line: int, words: str) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(text)
+    with pytest.raises(ScenarioError) as caught:
+        AdfEmulator(path)
+    assert f"{path}, line {line}: " in str(caught.value)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pipelines: {a: {activities: [{name: A, dependsOn: [B]}, {name: B, dependsOn: [A]}]}}\n",
+        "pipelines: {a: {activities: [{name: A, pipeline: b}]}, b: {activities: [{name: B, pipeline: a}]}}\n",
+    ],
+)
+def test_a_circle_is_refused(text: str) -> None:
+    with pytest.raises(ScenarioError, match="circle"):
+        AdfEmulator(text)
+
+
+def test_a_dependency_on_an_unknown_trigger_is_refused() -> None:
+    with pytest.raises(ScenarioError, match="tumbling window trigger 'nope'"):
+        AdfEmulator(TRIGGER + "    dependsOn: [{trigger: nope}]\n")
+
+
+def test_a_missing_file_and_broken_yaml_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match="cannot be read"):
+        AdfEmulator(tmp_path / "missing.yaml")
+    with pytest.raises(ScenarioError, match="is not YAML"):
+        AdfEmulator("a: [\n")
+
+
+def test_the_bundled_night_has_failed_rerun_and_stuck_windows(serve: Serve) -> None:
+    door = serve(EXAMPLE)
+    sales = [run["status"] for run in door.only("hourly_sales")]
+    assert (sales.count("Failed"), sales.count("Succeeded")) == (12, 31)
+    assert door.only("hourly_report")[-1]["status"] == "WaitingOnDependency"
+    assert {
+        run["pipelineName"] for run in door.emulator.pipeline_runs() if run["status"] == "InProgress"
+    } == {
+        "close_day",
+        "close_region",
+    }
+
+
+def test_windows_can_be_chosen_by_place_range_and_start() -> None:
+    text = TRIGGER + (
+        "    state: stopped\n    windows:\n      count: 6\n      except:\n"
+        "        - {windows: [0, 2..3, '2026-03-01T05:00:00Z'], status: Failed}\n"
+    )
+    with AdfEmulator(text, clock="manual") as emulator:
+        runs = emulator.trigger_runs("hourly")
+    assert [run["status"] == "Failed" for run in runs] == [True, False, True, True, False, True]
