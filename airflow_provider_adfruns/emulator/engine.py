@@ -23,13 +23,14 @@ from airflow_provider_adfruns.emulator.records import (
 )
 from airflow_provider_adfruns.emulator.store import RETENTION, visible
 from airflow_provider_adfruns.emulator.timeline import Timeline
-from airflow_provider_adfruns.emulator.triggers import TriggerPlace, TriggerRunner
+from airflow_provider_adfruns.emulator.triggers import TriggerRunner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
     from airflow_provider_adfruns.emulator.definitions import PipelineDefinition, Scenario
+    from airflow_provider_adfruns.emulator.places import TriggerPlace
 
 
 @dataclass(frozen=True, slots=True)

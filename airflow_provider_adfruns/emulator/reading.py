@@ -25,7 +25,7 @@ class ScenarioError(ValueError):
 
 
 def parse_duration(text: str) -> timedelta | None:
-    """Read a duration in ISO 8601 (``-PT2H``) or as a .NET time span (``1.02:00:00``); None if it is neither."""
+    """Read a duration in ISO 8601 (``-PT2H``) or as a .NET time span (``1.02:00:00``); None if neither."""
     found = _ISO_DURATION.fullmatch(text) or _TIME_SPAN.fullmatch(text)
     if found is None or text in {"P", "-P"}:
         return None

@@ -59,13 +59,14 @@ def _block(value: Value, trigger: TriggerDefinition, now: datetime) -> list[Past
     usual = _said(table, now, _Block((PastWindowRun(TriggerStatus.SUCCEEDED),), None, None))
     exceptions = table.take("except")
     table.done()
-    said = [each is not None for each in (begin, count, until)]
-    if all(said) or said.count(True) == 0 or said == [False, False, True]:
+    given = [each is not None for each in (begin, count, until)]
+    if all(given) or given in ([False, False, False], [False, False, True]):
         value.fail(
             "a block with 'from' and 'count', 'from' and 'until', 'count' and 'until', 'from', or 'count'"
         )
     grid = trigger.grid
-    # Without 'until' and 'count' the windows go on to the last that has ended; so they do, backwards, without 'from'.
+    # Without 'until' and 'count' the windows go on to the last that has ended; so they do, backwards,
+    # without 'from'.
     last = grid.index_at(until.instant(now) if until else now)
     first = grid.index_at(begin.instant(now)) if begin else last - (count.integer(1) if count else 0)
     indices = range(first, first + count.integer(1) if begin and count else last)

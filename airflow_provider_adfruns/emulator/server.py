@@ -246,7 +246,8 @@ class _Server(uvicorn.Server):
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    # The protocol is named because asyncio turns Nagle's algorithm off only where it is: else answers take 40 ms.
+    # The protocol is named because asyncio turns Nagle's algorithm off only where it is: else answers take
+    # 40 ms.
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     family, kind, protocol, _, address = found[0]
     listener = socket.socket(family, kind, protocol)

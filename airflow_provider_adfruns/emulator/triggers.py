@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from airflow_provider_adfruns.emulator.parameters import trigger_parameters
 from airflow_provider_adfruns.emulator.pipelines import QueueFullError, Start
+from airflow_provider_adfruns.emulator.places import TriggerPlace, dependencies_met, make_place
 from airflow_provider_adfruns.emulator.records import (
     InvokedBy,
     RunPlan,
@@ -16,16 +17,16 @@ from airflow_provider_adfruns.emulator.records import (
     TriggerStatus,
 )
 from airflow_provider_adfruns.emulator.store import RunStore
-from airflow_provider_adfruns.emulator.windows import Window, needed_windows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_adfruns.emulator.definitions import Outcome, OutcomeScript, TriggerDefinition
+    from airflow_provider_adfruns.emulator.definitions import Outcome, TriggerDefinition
     from airflow_provider_adfruns.emulator.ids import IdSource
     from airflow_provider_adfruns.emulator.pipelines import PipelineRunner
     from airflow_provider_adfruns.emulator.records import PipelineRun
     from airflow_provider_adfruns.emulator.timeline import Timeline
+    from airflow_provider_adfruns.emulator.windows import Window
 
 DEPENDENCY_TIMEOUT = timedelta(days=7)
 
@@ -66,27 +67,6 @@ class RetryDue:
     run_id: str
 
 
-@dataclass(slots=True)
-class TriggerPlace:
-    """Where one trigger stands.
-
-    :param cursor: the next window, or schedule time, to make a run for.
-    :param first: the first window that is simulated; older ones without runs count as long succeeded.
-    :param session: counts starts and stops, so that what was due before a stop is void.
-    """
-
-    definition: TriggerDefinition
-    started: bool
-    cursor: int
-    first: int
-    session: int = 0
-    wake: datetime | None = None
-    by_window: dict[int, list[TriggerRun]] = field(default_factory=dict)
-    rerun_scripts: dict[int, tuple[OutcomeScript | None, float | None]] = field(default_factory=dict)
-    holding: set[str] = field(default_factory=set)
-    waiting: list[TriggerRun] = field(default_factory=list)
-
-
 class TriggerRunner:
     """Carries the triggers of one factory and their runs.
 
@@ -101,7 +81,7 @@ class TriggerRunner:
         rerun_waiting_seconds: float,
     ) -> None:
         self.runs: RunStore[TriggerRun] = RunStore()
-        self.places = {name: _place(each, timeline.now) for name, each in definitions.items()}
+        self.places = {name: make_place(each, timeline.now) for name, each in definitions.items()}
         self.pipelines: PipelineRunner | None = None
         self._ids = ids
         self._timeline = timeline
@@ -220,22 +200,11 @@ class TriggerRunner:
 
     def _admit(self, place: TriggerPlace, run: TriggerRun) -> None:
         place.holding.add(run.run_id)
-        if self.dependencies_met(run):
+        if dependencies_met(run, self.places):
             self._run_pipeline(run)
         else:
             self._set(run, TriggerStatus.WAITING_ON_DEPENDENCY)
             self._timeline.schedule(self._timeline.now + DEPENDENCY_TIMEOUT, DependencyTimeout(run.run_id))
-
-    def dependencies_met(self, run: TriggerRun) -> bool:
-        """Say whether every window a run depends on has succeeded, by its latest run."""
-        if run.window is None:
-            return True
-        for dependency in run.definition.depends_on:
-            upstream = self.places[dependency.trigger]
-            needed = needed_windows(run.window, upstream.definition.grid, dependency.offset, dependency.size)
-            if not all(_succeeded(upstream, index) for index in needed):
-                return False
-        return True
 
     def _run_pipeline(self, run: TriggerRun) -> None:
         if self.pipelines is None:
@@ -345,7 +314,7 @@ class TriggerRunner:
                 run = self.runs.get(run_id)
                 if run is None or run.current.status != TriggerStatus.WAITING_ON_DEPENDENCY:
                     continue
-                if not run.stuck and not run.canceling and self.dependencies_met(run):
+                if not run.stuck and not run.canceling and dependencies_met(run, self.places):
                     self._run_pipeline(run)
 
     def _set(
@@ -360,24 +329,7 @@ class TriggerRunner:
         self.runs.update(run, replace(state, pipelines=pipelines) if pipelines is not None else state)
 
 
-def _place(definition: TriggerDefinition, now: datetime) -> TriggerPlace:
-    grid = definition.grid
-    if definition.type == "ScheduleTrigger":
-        cursor = max(0, grid.index_at(now) + 1)
-    else:
-        cursor = 0 if definition.backfill else max(0, grid.index_at(now))
-    return TriggerPlace(definition, definition.started, cursor, cursor)
-
-
 def _index(run: TriggerRun) -> int:
     if run.window is None:
         raise ValueError(f"trigger run {run.run_id} has no window")
     return run.window.index
-
-
-def _succeeded(place: TriggerPlace, index: int) -> bool:
-    runs = place.by_window.get(index)
-    if not runs:
-        # Outside the grid nothing is waited for; before the simulated time all went well.
-        return index < place.first or not place.definition.grid.exists(index)
-    return runs[-1].current.status == TriggerStatus.SUCCEEDED

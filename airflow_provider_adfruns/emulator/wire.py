@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         PipelineReference,
         WindowDependency,
     )
+    from airflow_provider_adfruns.emulator.places import TriggerPlace
     from airflow_provider_adfruns.emulator.records import (
         ActivityRun,
         ActivityState,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
         TriggerRun,
         TriggerState,
     )
-    from airflow_provider_adfruns.emulator.triggers import TriggerPlace
 
 Generation: TypeAlias = Literal["2021", "2022"]
 

@@ -55,7 +55,7 @@ def test_the_example_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_it_serves_until_it_is_interrupted_and_says_how_to_connect() -> None:
     arguments = [sys.executable, "-m", "airflow_provider_adfruns.emulator.command"]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         assert process.stdout is not None
         url = process.stdout.readline().split()[-1]
         name, _, value = process.stdout.readline().partition("=")
@@ -76,7 +76,7 @@ def test_the_details_are_written_for_machines(tmp_path: Path) -> None:
         "--details-file",
         str(path),
     ]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         assert process.stdout is not None
         while process.stdout.readline() != "Ctrl-C ends\n":
             pass

@@ -26,7 +26,8 @@ def two_triggers() -> dict[str, Any]:
 
 def test_two_hundred_fifty_runs_come_in_three_pages(serve: Serve) -> None:
     door = serve({"pipelines": LOAD, "triggers": {"a": windows(250)}})
-    sizes, token = [], None
+    sizes: list[int] = []
+    token = None
     while not sizes or token is not None:
         body = EVER | ({"continuationToken": token} if token else {})
         answer = door.post("/queryTriggerRuns", body).json()
