@@ -49,7 +49,7 @@ def make_app(service: Service, connections: Connections) -> Starlette:
         answered = service.answer(
             Request(
                 method=request.method,
-                path=request.url.path,
+                path=request.scope["path"],
                 query=dict(request.query_params),
                 headers=dict(request.headers),
                 content=await request.body(),

@@ -60,6 +60,8 @@ class Fault:
         )
         seconds = f"{self.retry_after:g}" if self.retry_after is not None else "10"
         headers = {"Retry-After": seconds} if self.retry_after is not None else {}
+        if status == HTTPStatus.UNAUTHORIZED:
+            headers["WWW-Authenticate"] = f'Bearer error="invalid_token", error_description="{message}"'
         return Refusal(status, code, message.format(retry_after=seconds), arm=True, headers=headers)
 
 

@@ -41,6 +41,8 @@ class History:
         self, scenario: Scenario, pipelines: PipelineRunner, triggers: TriggerRunner, ids: IdSource
     ) -> None:
         self._now = scenario.now
+        # What is past can be queried from the start, even where a window has ended only now.
+        self._seen = scenario.now - timedelta(seconds=scenario.query_lag_seconds, milliseconds=1)
         self._scenario = scenario
         self._pipelines = pipelines
         self._triggers = triggers
@@ -90,7 +92,7 @@ class History:
         usual_at = window.end + place.definition.delay + timedelta(seconds=self._ids.jitter_seconds(0.3, 2.0))
         group_id: str | None = None
         for past_run in past.runs:
-            at = past_run.at or min(usual_at, self._now)
+            at = past_run.at or min(usual_at, self._seen)
             run = self._trigger_run(past, past_run, window, at, group_id)
             group_id = run.group_id
             usual_at = self._pause_after(run)
@@ -99,7 +101,7 @@ class History:
         """Return when the next rerun of a window was asked for: some minutes later, but in the past."""
         ended = run.current.at
         pause = RERUN_PAUSE + timedelta(seconds=self._ids.jitter_seconds(0, 60))
-        return ended + pause if ended + pause < self._now else ended + (self._now - ended) / 2
+        return ended + pause if ended + pause < self._seen else ended + (self._seen - ended) / 2
 
     def _trigger_run(
         self, past: PastWindow, past_run: PastWindowRun, window: Window, at: datetime, group_id: str | None
@@ -128,13 +130,13 @@ class History:
             invoked_by=InvokedBy(run_id, definition.name, definition.type),
             run_id=pipeline_run_id,
             trigger_run_id=run_id,
-            at=min(at + timedelta(seconds=self._ids.jitter_seconds(0.1, 0.5)), self._now),
+            at=min(at + timedelta(seconds=self._ids.jitter_seconds(0.1, 0.5)), self._seen),
             plan=RunPlan(outcome=definition.outcome),
         )
         pipelines = {reference.name: pipeline_run_id}
         if past_run.status in FINAL:
             ended = self._finished(start, past_run.status, None)
-            over = min(ended + timedelta(seconds=self._ids.jitter_seconds(0.05, 0.5)), self._now)
+            over = max(ended, min(ended + timedelta(seconds=self._ids.jitter_seconds(0.05, 0.5)), self._seen))
             run.states.append(TriggerState(over, past_run.status, pipelines))
             self._triggers.remember(run)
         else:
@@ -151,7 +153,7 @@ class History:
         if ended is None:
             usual = timedelta(seconds=self._pipelines.usual_seconds(definition.name))
             part = _TOOK_HALF if status == PipelineStatus.CANCELLED else 1.0
-            ended = min(began + usual * part, self._now)
+            ended = max(began, min(began + usual * part, self._seen))
         outcomes = {PipelineStatus.SUCCEEDED: Outcome.SUCCEEDED, PipelineStatus.FAILED: Outcome.FAILED}
         outcome = outcomes.get(PipelineStatus(status))
         plan = RunPlan(outcome=outcome, failed_activity=start.plan.failed_activity)

@@ -148,6 +148,9 @@ def read_query(body: Any, kind: RunKind) -> RunQuery:
     digest = hashlib.sha256(
         json.dumps({key: body[key] for key in sorted(body) if key != "continuationToken"}).encode()
     ).hexdigest()[:16]
+    for key in ("filters", "orderBy"):
+        if not isinstance(body.get(key) or [], list):
+            raise bad_request(f"Property '{key}' must be a list.")
     latest_only, filters = None, []
     for each in body.get("filters") or ():
         if kind is PIPELINE_RUNS and isinstance(each, dict) and each.get("operand") == "LatestOnly":

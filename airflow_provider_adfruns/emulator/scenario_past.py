@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_provider_adfruns.emulator.definitions import (
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.emulator.definitions import PipelineDefinition
     from airflow_provider_adfruns.emulator.reading import Table, Value
 
+_AN_HOUR = timedelta(hours=1)
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 
 
@@ -183,7 +185,7 @@ def _run(value: Value, pipelines: Mapping[str, PipelineDefinition], now: datetim
     if count is not None and run_id is not None:
         run_id.fail("absent where 'count' asks for several runs")
     word = status.choice(*PipelineStatus) if status else PipelineStatus.SUCCEEDED
-    begin = started.instant(now) if started else now
+    begin = started.instant(now) if started else now - _AN_HOUR
     end = ended.instant(now) if ended else None
     if begin > now or (end is not None and not begin <= end <= now):
         (ended or started or value).fail(f"a time in order: started, then ended, then now ({now})")

@@ -168,7 +168,7 @@ class Service:
                 story.fault = self.faults.next_for(TOKEN)
                 if story.fault is not None and not story.fault.processed:
                     return Answer(0)
-                token = self._gate.issue(tenant, request.content.decode())
+                token = self._gate.issue(tenant, request.content.decode(errors="replace"))
                 return Answer(HTTPStatus.OK, json.dumps(token).encode())
             case [tenant, "v2.0", ".well-known", "openid-configuration"]:
                 story.operation = TOKEN

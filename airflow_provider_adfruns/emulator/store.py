@@ -84,6 +84,8 @@ class RunStore(Generic[R]):
 
     def add(self, run: R) -> None:
         """Take in a new run, with the states it has so far."""
+        if run.run_id.casefold() in self._runs:
+            raise ValueError(f"two runs have the id {run.run_id}")
         self._runs[run.run_id.casefold()] = run
         self._groups.setdefault(run.group_id.casefold(), []).append(run)
         for index in range(len(run.states)):

@@ -50,6 +50,11 @@ def test_a_past_run_was_made_just_after_its_window_ended(serve: Serve) -> None:
     assert "2026-03-01T06:00:00" < run["triggerRunTimestamp"] < "2026-03-01T06:00:03"
 
 
+def test_a_window_that_ended_this_instant_can_be_queried_at_once(serve: Serve) -> None:
+    door = serve({"now": "2026-03-01T06:00:00Z", **failed_windows(3)})
+    assert len(door.trigger_runs(("Status", "Equals", ["Failed"]))) == 3
+
+
 def test_a_rerun_is_a_new_run_in_the_same_group_and_leaves_the_old_one_alone(serve: Serve) -> None:
     door = serve(failed_windows(1))
     [before] = door.only("hourly")
