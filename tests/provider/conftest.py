@@ -7,6 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.dag_processing.bundles.manager import DagBundlesManager
+from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
+from airflow.models.xcom import XComModel
+from airflow.utils.db import initdb
+from airflow.utils.session import create_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,9 +28,6 @@ class Ran:
 
     def xcom(self, task_id: str, key: str = "return_value") -> Any:
         """Return an XCom's value, None if the task has left none."""
-        from airflow.models.xcom import XComModel
-        from airflow.utils.session import create_session
-
         found = XComModel.get_many(
             run_id=self._dag_run.run_id, dag_ids=self._dag_run.dag_id, task_ids=task_id, key=key
         )
@@ -37,22 +39,18 @@ class Ran:
 @pytest.fixture(scope="session")
 def airflow_database() -> None:
     """Make the metadata database of the private Airflow."""
-    from airflow.utils.db import initdb
-
     initdb()
 
 
 @pytest.fixture
 def run_dag(airflow_database: None) -> Callable[[DAG], Ran]:  # noqa: ARG001
     """Run a DAG through Airflow's own ``dag.test()``."""
-    from airflow.dag_processing.bundles.manager import DagBundlesManager
-    from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
 
     def run(dag: DAG) -> Ran:
         folder = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
-        DagBundlesManager().sync_bundles_to_db()
+        DagBundlesManager().sync_bundles_to_db()  # type: ignore[no-untyped-call]
         bag = BundleDagBag(dag_folder=folder, bundle_path=folder, bundle_name="dags-folder")
-        bag.dags[dag.dag_id] = dag  # type: ignore[assignment]
+        bag.dags[dag.dag_id] = dag
         sync_bag_to_db(bag, "dags-folder", None)  # dag.test() runs only DAGs that the database knows
         return Ran(dag.test())
 
