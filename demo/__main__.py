@@ -42,7 +42,7 @@ def tell(story: Story, airflow: PrivateAirflow) -> bool:
         emulator.advance(CHILDREN_ARE_RUNNING_AFTER_SECONDS)
         os.environ["AIRFLOW_CONN_AZURE_DATA_FACTORY_DEFAULT"] = emulator.connection_json()
         before, was, began = story.look(emulator), story.before(emulator), emulator.now
-        state, states = airflow.run(story.dag_id)
+        state, states = airflow.run(story.dag_id, emulator.now)
         took = int((emulator.now - began).total_seconds())
         show(airflow, "before", before)
         show(airflow, "tasks", [f"{task}: {states.get(task)}" for task in story.states])
