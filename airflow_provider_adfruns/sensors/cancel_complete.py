@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow_provider_adfruns._airflow import AirflowSensorTimeout, default_deferrable
 from airflow_provider_adfruns.adf.errors import InvalidInput, WaitTimedOut
 from airflow_provider_adfruns.adf.names import check_run_ids, check_trigger_name
+from airflow_provider_adfruns.adf.pause import pause
+from airflow_provider_adfruns.batch.report import some
 from airflow_provider_adfruns.batch.selection import listed
 from airflow_provider_adfruns.batch.watch import RunsFinalWatch, runs_table
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
@@ -26,6 +29,17 @@ if TYPE_CHECKING:
     from airflow.sdk.bases.operatorlink import BaseOperatorLink
 
     from airflow_provider_adfruns.adf.client import FactoryClient
+
+_LAG_POLL_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one look has seen: all runs, the names of those that are not final, and the service's time."""
+
+    runs: list[dict[str, Any]]
+    unfinished: list[str]
+    now: datetime
 
 
 class AdfCancelCompleteSensor(BaseSensorOperator):
@@ -84,6 +98,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.studio_url = ""
+        self._unfinished: list[str] = []
         self.pipeline_run_ids = pipeline_run_ids
         self.include_children = include_children
         self.trigger_name = trigger_name
@@ -104,17 +119,24 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once. :return: whether all runs are final, and then the result."""
         del context
-        runs, is_done, _ = self._look()
-        return PokeReturnValue(is_done=is_done, xcom_value=_result(runs))
+        look = self._look()
+        self._unfinished = look.unfinished
+        return PokeReturnValue(is_done=not look.unfinished, xcom_value=_result(look.runs))
 
     def execute(self, context: Context) -> Any:
         """Wait here, or look once and defer."""
         self.studio_url = leave_link(context, self._hook, self._view())
         if not self.deferrable:
-            result = super().execute(context)
+            try:
+                result = super().execute(context)
+            except AirflowSensorTimeout as error:
+                raise AirflowSensorTimeout(
+                    f"{error} {len(self._unfinished)} not final: {some(self._unfinished)}. They were left as"
+                    " they are; wait longer with a larger timeout, or look at them in ADF Studio."
+                ) from error
             return self._finish(context, result)
-        runs, is_done, now = self._look()
-        if not is_done:
+        look = self._look()
+        if look.unfinished:
             self.defer(
                 trigger=AdfRunsFinalTrigger(
                     **self._watched(),
@@ -122,11 +144,11 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
                     resource_group_name=self.resource_group_name,
                     factory_name=self.factory_name,
                     poll_interval=max(self.poke_interval, 1.0),
-                    deadline=(now + timedelta(seconds=self.timeout)).isoformat(),
+                    deadline=(look.now + timedelta(seconds=self.timeout)).isoformat(),
                 ),
                 method_name="execute_complete",
             )
-        return self._finish(context, _result(runs))
+        return self._finish(context, _result(look.runs))
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired."""
@@ -168,14 +190,22 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
             ),
         }
 
-    def _look(self) -> tuple[list[dict[str, Any]], bool, datetime]:
-        """Look once. :return: the runs, whether all are final, and the service's time."""
+    def _look(self) -> _Look:
+        """Look at all runs once.
 
-        async def look(client: FactoryClient) -> tuple[list[dict[str, Any]], bool, datetime]:
-            watch = RunsFinalWatch(client, **self._watched())
-            is_done = await watch.look()
+        Queries lag, and what a look knows ends with it: so one that misses a trigger run looks again until
+        the run is there, or the watch says that there is none.
+        """
+        wanted = self._watched()
+
+        async def look(client: FactoryClient) -> _Look:
+            watch = RunsFinalWatch(client, **wanted)
+            await watch.look()
+            while not {run.run_id for run in watch.runs}.issuperset(wanted["trigger_run_ids"]):
+                await pause(_LAG_POLL_SECONDS)
+                await watch.look()
             self.log.info("%s", watch.progress())
-            return [run.to_json() for run in watch.runs], is_done, await client.now()
+            return _Look([run.to_json() for run in watch.runs], watch.unfinished(), await client.now())
 
         return self._hook.run(look)
 

@@ -32,6 +32,10 @@ class TaskInstance:
     def xcom_push(self, key: str, value: Any) -> None:
         self.xcoms[key] = json.loads(json.dumps(value))
 
+    def get_first_reschedule_date(self, context: Context) -> None:
+        """Say that the task has not been rescheduled before."""
+        del context
+
     @property
     def report(self) -> dict[str, Any]:
         """What the task has left for the next one."""
