@@ -64,9 +64,8 @@ class RunFilter:
 class FactoryClient:
     """Talk to one factory; an async context manager that closes client, connections and credential.
 
-    Every method raises ``ConnectionProblem`` when the factory cannot be talked to, ``FactoryNotFound`` when
-    there
-    is none, and ``UnexpectedAnswer`` for what it does not understand.
+    Every method raises ``ConnectionProblem`` when the factory cannot be talked to, ``FactoryNotFound``
+    when there is none, and ``UnexpectedAnswer`` for what it does not understand.
 
     :param connection: which factory, and how to sign in.
     :param trouble_budget_seconds: how long one read is repeated through errors and throttling, and how long
@@ -103,7 +102,7 @@ class FactoryClient:
         await self._exit.aclose()
 
     async def now(self) -> datetime:
-        """Return what time the service said it is in its latest answer, to the second; asks it if there was none.
+        """Return the time that the service's latest answer said, to the second; asks it if there was none.
 
         Every comparison with a run's times uses this, never the worker's clock.
         """
@@ -214,8 +213,7 @@ class FactoryClient:
 
         :param run_id: the pipeline run.
         :param is_recursive: also cancel the child runs that its ExecutePipeline activities started; without
-            it
-            they run to completion.
+            it they run to completion.
         :raises PipelineRunNotFound: for an unknown id.
         :raises PipelineRunEnded: for a run that is final already.
         :raises OutcomeUnknown: if the answer was lost; it is not sent again.

@@ -3,8 +3,8 @@
 ::
 
     AdfRunsError
-    ├── InvalidInput              a parameter is wrong; nothing was sent, or nothing was changed (also a
-    ValueError)
+    ├── InvalidInput              a parameter is wrong; nothing was sent, or nothing was changed
+    │                         (also a ValueError)
     ├── ConnectionProblem         the factory cannot be talked to
     │   ├── AuthenticationFailed      no token, or the token was refused
     │   ├── PermissionDenied          the principal lacks a permission

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from airflow_provider_adfruns.adf.clouds import Cloud, cloud_named
 from airflow_provider_adfruns.adf.errors import InvalidInput
@@ -86,8 +86,8 @@ class FactoryConnection:
         """Return the address of a page of ADF Studio's monitoring.
 
         :param view: the page, such as ``pipelineruns/ID`` or ``triggerruns``.
-        :return: for clouds whose Studio address is not known, the factory in the cloud's portal; for a local factory
-            its own page.
+        :return: for clouds whose Studio address is not known, the factory in the cloud's portal; for a local
+            factory its own page.
         """
         if self.is_loopback_http:
             return self.arm_endpoint
@@ -214,19 +214,27 @@ def _check_endpoint(endpoint: str | None) -> str | None:
         "Expected https://HOST, or http://127.0.0.1:PORT for a local factory: over http a token could be read"
         " by others"
     )
-    try:
-        parts = urlsplit(endpoint)
-        has_port = parts.port is not None
-    except ValueError as error:
-        raise InvalidInput(f"arm_endpoint: {endpoint!r} is not an address ({error}). {expected}.") from error
-    if parts.username or parts.query or parts.fragment or parts.path not in ("", "/") or not parts.hostname:
-        raise InvalidInput(
-            f"arm_endpoint: {parts.hostname or endpoint!r} has more or less than a host. {expected}."
-        )
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
+    parts = _split("arm_endpoint", endpoint, expected)
+    host = parts.hostname or ""
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
         raise InvalidInput(f"arm_endpoint: {endpoint!r} is neither https nor loopback. {expected}.")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}" + (f":{parts.port}" if has_port else "")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _split(field_name: str, address: str, expected: str) -> SplitResult:
+    """Split an address that must be no more than scheme, host and port; a refusal repeats no password."""
+    if "@" in address:
+        raise InvalidInput(
+            f"{field_name}: the address holds a name or password (so it is not repeated here). {expected}."
+        )
+    try:
+        parts = urlsplit(address)
+        is_host = bool(parts.hostname) and parts.port != 0
+    except ValueError as error:
+        raise InvalidInput(f"{field_name}: {address!r} is not an address ({error}). {expected}.") from error
+    if not is_host or parts.query or parts.fragment or parts.path not in ("", "/"):
+        raise InvalidInput(f"{field_name}: {address!r} has more or less than a host. {expected}.")
+    return parts
 
 
 def _is_loopback(host: str) -> bool:
@@ -241,12 +249,10 @@ def _is_loopback(host: str) -> bool:
 def _check_authority(authority: str | None) -> str | None:
     if authority is None:
         return None
-    parts = urlsplit(authority if "://" in authority else f"https://{authority}")
-    if parts.scheme != "https" or not parts.hostname:
-        raise InvalidInput(
-            f"authority_host: {authority!r} is not https. Expected https://HOST; the client secret is sent"
-            " there."
-        )
+    expected = "Expected https://HOST; the client secret is sent there"
+    parts = _split("authority_host", authority if "://" in authority else f"https://{authority}", expected)
+    if parts.scheme != "https":
+        raise InvalidInput(f"authority_host: {authority!r} is not https. {expected}.")
     return f"https://{parts.netloc}"
 
 

@@ -1,8 +1,7 @@
 """Microsoft's client, put together with this package's own policies; nothing here knows an operation.
 
 Importing this module imports azure.mgmt.datafactory, which takes about a second: only FactoryClient does,
-when it
-is opened, in a thread.
+when it is opened, in a thread.
 """
 
 from __future__ import annotations
