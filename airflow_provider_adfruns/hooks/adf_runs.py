@@ -30,13 +30,11 @@ class AdfRunsHook(BaseHook):
     """The run API of one factory.
 
     Async: ``async with hook.client() as client`` gives a ``FactoryClient`` with every call. Sync: the methods
-    of
-    this class, each a thin cover of the same call; inside ``with hook:`` they share one client and one token,
-    outside each opens and closes its own.
+    of this class, each a thin cover of the same call; inside ``with hook:`` they share one client and one
+    token, outside each opens and closes its own.
 
     :param azure_data_factory_conn_id: a connection of type ``adf_runs``, or ``azure_data_factory`` of the
-        official
-        provider.
+        official provider.
     :param resource_group_name: instead of the connection's.
     :param factory_name: instead of the connection's.
     """
@@ -112,6 +110,7 @@ class AdfRunsHook(BaseHook):
         :param trouble_budget_seconds: how long one request may be repeated through trouble.
         :raises RuntimeError: inside a running loop; use ``async with hook.client()`` there.
         """
+        _check_no_loop()
         if self._runner is not None and self._shared is not None:
             return self._runner.run(_awaited(work, self._shared))
 
@@ -124,6 +123,7 @@ class AdfRunsHook(BaseHook):
         return asyncio.run(with_client())
 
     def __enter__(self) -> Self:
+        _check_no_loop()
         connection = self.factory_connection()
         self._runner = asyncio.Runner()
         try:
@@ -244,6 +244,17 @@ class AdfRunsHook(BaseHook):
     def list_triggers(self) -> list[Trigger]:
         """See ``FactoryClient.list_triggers``."""
         return self.run(lambda client: client.list_triggers())
+
+
+def _check_no_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        "AdfRunsHook's methods and `with hook:` are sync and were used inside a running event loop. Use"
+        " `async with hook.client() as client:` there, and await the client's methods of the same names."
+    )
 
 
 async def _awaited(work: Callable[[FactoryClient], Awaitable[_Result]], client: FactoryClient) -> _Result:
