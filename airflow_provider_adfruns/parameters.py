@@ -46,4 +46,4 @@ def as_bool(value: object, parameter: str) -> bool:
         return value
     if isinstance(value, str) and value.strip().lower() in {"true", "false"}:
         return value.strip().lower() == "true"
-    raise InvalidInput(f"{parameter}: {value!r} is neither true nor false.")
+    raise InvalidInput(f"{parameter}: {value!r} is neither true nor false. Expected one of the two.")

@@ -53,6 +53,8 @@ class _CancelOperator(AdfRunsOperator):
     def __init__(self, *, dry_run: bool | str = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.dry_run = dry_run
+        if not is_templated(dry_run):
+            as_bool(dry_run, "dry_run")
 
     @abstractmethod
     async def request(self, client: FactoryClient, *, dry_run: bool) -> CancelReport:
@@ -158,6 +160,8 @@ class AdfCancelPipelineRunOperator(_CancelOperator):
         self.is_recursive = is_recursive
         if not is_templated(run_ids):
             check_run_ids(listed(run_ids))
+        if not is_templated(is_recursive):
+            as_bool(is_recursive, "is_recursive")
 
     def view(self) -> str:
         """Return the page of the one run, or of all."""

@@ -121,6 +121,8 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
             select_windows(trigger_name, run_ids, window_start, window_end)
         if not is_templated(statuses):
             rerunnable_statuses(statuses)
+        if not is_templated(dry_run):
+            as_bool(dry_run, "dry_run")
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan, submit, and wait or defer."""

@@ -113,7 +113,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
             )
         if (trigger_name is None) != (trigger_run_ids is None):
             raise InvalidInput("trigger_name and trigger_run_ids belong together. Expected both or neither.")
-        if not is_templated(pipeline_run_ids, trigger_name, trigger_run_ids):
+        if not is_templated(pipeline_run_ids, include_children, trigger_name, trigger_run_ids):
             self._watched()
 
     def poke(self, context: Context) -> PokeReturnValue:
