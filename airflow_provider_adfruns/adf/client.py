@@ -300,6 +300,8 @@ class FactoryClient:
             not_found=PipelineNotFound,
             write=True,
         )
+        if not isinstance(wire, dict) or "runId" not in wire:
+            raise self._sdk.unknown(f"starting recovery run {chosen}", f"it names no run: {str(wire)[:500]}")
         return str(wire["runId"])
 
     async def get_trigger(self, trigger_name: str) -> Trigger:
@@ -328,7 +330,7 @@ class FactoryClient:
                 pass
 
         await self._call(walk, action="listing triggers")
-        return [self._parse(Trigger, wire) for page in pages for wire in page["value"]]
+        return [self._parse(Trigger, wire) for page in pages for wire in self._members(page)]
 
     async def _query(
         self,
@@ -357,7 +359,7 @@ class FactoryClient:
             # bytes, since the SDK's majors name the fields of their models differently
             parameters = json.dumps(body).encode()
             wire = await send(parameters)
-            for member in wire["value"]:
+            for member in self._members(wire):
                 parsed = self._parse(kind, member)
                 found[key(parsed)] = parsed
             following = wire.get("continuationToken")
@@ -390,15 +392,30 @@ class FactoryClient:
             raise self._sdk.translate(
                 error, action=action, connection=self.connection, write=write, not_found=not_found
             ) from error
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            # the SDK, or the JSON parser, tripped over the answer; the latter keeps its text as ``doc``
+            if write:
+                raise self._sdk.unknown(action, f"it cannot be read: {error}") from error
+            raise self._unreadable(f"{action} with something", getattr(error, "doc", ""), error) from error
+
+    def _members(self, page: Any) -> list[Any]:
+        """Return the members of one page of a list or query."""
+        if isinstance(page, dict) and isinstance(page.get("value"), list):
+            return list(page["value"])
+        raise self._unreadable("a query with a page", page, "it has no list 'value'")
 
     def _parse(self, kind: type[_Parsed], wire: Any) -> _Parsed:
         try:
             return kind.from_wire(wire)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UnexpectedAnswer(
-                f"{self.connection.address} answered a {kind.__name__} that this package cannot read "
-                f"({type(error).__name__}: {error}): {str(wire)[:500]}"
-            ) from error
+            raise self._unreadable(f"with a {kind.__name__}", wire, error) from error
+
+    def _unreadable(self, what: str, wire: Any, why: Exception | str) -> UnexpectedAnswer:
+        reason = why if isinstance(why, str) else f"{type(why).__name__}: {why}"
+        return UnexpectedAnswer(
+            f"{self.connection.address} answered {what} that this package cannot read ({reason}):"
+            f" {str(wire)[:500]}"
+        )
 
 
 def _import_sdk() -> ModuleType:

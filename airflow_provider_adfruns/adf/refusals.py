@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+from azure.core.exceptions import AzureError, ClientAuthenticationError, DecodeError, HttpResponseError
 
 from airflow_provider_adfruns.adf.errors import (
     AdfRunsError,
@@ -57,7 +57,7 @@ def translate(
     """
     if isinstance(error, ClientAuthenticationError):
         return _authentication(error, action, connection)
-    if not isinstance(error, HttpResponseError) or error.response is None:
+    if not isinstance(error, HttpResponseError) or isinstance(error, DecodeError) or error.response is None:
         return _no_answer(error, action, connection, write=write)
     status = error.response.status_code or 0
     code, message = _error_of(error.response)
@@ -67,7 +67,7 @@ def translate(
         return specific
     if judge_answer(status) is Verdict.AMBIGUOUS:
         if write:
-            return _unknown(action, said)
+            return unknown(action, said)
         return Unreachable(
             f"{action}: the service kept answering {said}. Nothing was changed; try again later."
         )
@@ -135,14 +135,19 @@ def _authentication(
 def _no_answer(error: AzureError, action: str, connection: FactoryConnection, *, write: bool) -> AdfRunsError:
     said = str(error.message).strip() or type(error).__name__
     if write and judge_error(error) is not Verdict.NEVER_SENT:
-        return _unknown(action, said)
+        return unknown(action, said)
     return Unreachable(
-        f"{action}: {connection.arm_endpoint} gave no answer ({said}). Nothing was changed. Check the"
+        f"{action}: {connection.arm_endpoint} gave no usable answer ({said}). Nothing was changed. Check the"
         f" network, the proxy and the cloud of connection {connection.conn_id!r}."
     )
 
 
-def _unknown(action: str, said: str) -> OutcomeUnknown:
+def unknown(action: str, said: str) -> OutcomeUnknown:
+    """Return the error for a write that was sent and whose answer tells nothing.
+
+    :param action: what was attempted on what.
+    :param said: what came back, or why nothing did.
+    """
     return OutcomeUnknown(
         f"{action}: it was sent and the answer is unclear ({said}), so it may have been carried out. "
         "It was not sent again. Look at the run in ADF Studio before you repeat it."

@@ -15,7 +15,7 @@ from azure.mgmt.datafactory.aio import DataFactoryManagementClient
 
 from airflow_provider_adfruns import __version__
 from airflow_provider_adfruns.adf.identity import FactoryConnection, open_credential
-from airflow_provider_adfruns.adf.refusals import translate
+from airflow_provider_adfruns.adf.refusals import translate, unknown
 from airflow_provider_adfruns.adf.transport import (
     CONNECT_TIMEOUT_SECONDS,
     READ_TIMEOUT_SECONDS,
@@ -33,6 +33,7 @@ __all__ = [
     "ServiceTime",
     "build",
     "translate",
+    "unknown",
 ]
 
 

@@ -6,6 +6,7 @@ rerun a window twice. It imports azure; the modules that Airflow parses reach it
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from dataclasses import dataclass
@@ -98,9 +99,10 @@ def may_repeat(verdict: Verdict, *, write: bool) -> bool:
 def retry_after_seconds(header: str | None) -> float | None:
     """Parse a Retry-After header; ARM sends seconds. None for anything else."""
     try:
-        return max(float(header), 0.0) if header else None
+        seconds = float(header or "")
     except ValueError:
         return None
+    return max(seconds, 0.0) if math.isfinite(seconds) else None
 
 
 @dataclass(slots=True)

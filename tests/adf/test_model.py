@@ -219,7 +219,7 @@ def test_a_trigger_says_whether_its_runs_have_windows(kind: str, expected: bool)
 def test_windows_sort_by_their_start() -> None:
     start = datetime(2026, 3, 1, tzinfo=UTC)
     hours = [Window(start + timedelta(hours=n), start + timedelta(hours=n + 1)) for n in range(3)]
-    assert sorted(hours[::-1]) == hours
+    assert sorted([hours[2], hours[0], hours[1]]) == hours
     assert str(hours[0]) == "2026-03-01 00:00:00 to 2026-03-01 01:00:00"
 
 
