@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_adfruns.adf.errors import AdfRunsError
 from airflow_provider_adfruns.batch.report import RerunReport
@@ -177,8 +176,7 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         return result
 
 
-@dataclass(frozen=True, slots=True)
-class _Begun:
+class _Begun(NamedTuple):
     """How far the worker came: with a deadline the rest of the wait is the triggerer's."""
 
     report: RerunReport

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
@@ -33,8 +32,7 @@ if TYPE_CHECKING:
 _LAG_POLL_SECONDS = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
+class _Look(NamedTuple):
     """What one look has seen: all runs, the names of those that are not final, and the service's time."""
 
     runs: list[dict[str, Any]]

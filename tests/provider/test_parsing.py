@@ -1,0 +1,167 @@
+"""What Airflow does with the operators and the sensor when it parses a DAG: import, template, serialize."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.sdk import DAG
+from airflow.serialization.serialized_objects import DagSerialization
+
+from airflow_provider_adfruns.operators.cancel import (
+    AdfCancelPipelineRunOperator,
+    AdfCancelWaitingTriggerRunOperator,
+)
+from airflow_provider_adfruns.operators.rerun import AdfRerunTumblingWindowRunsOperator
+from airflow_provider_adfruns.sensors.cancel_complete import AdfCancelCompleteSensor
+from tests.provider.scenarios import NIGHT_RANGE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.sdk import BaseOperator
+
+PLACE = ("azure_data_factory_conn_id", "resource_group_name", "factory_name")
+TASKS: list[tuple[Callable[..., BaseOperator], dict[str, Any], set[str]]] = [
+    (AdfCancelPipelineRunOperator, {"run_ids": ["a", "b"]}, {*PLACE, "run_ids", "is_recursive", "dry_run"}),
+    (
+        AdfCancelWaitingTriggerRunOperator,
+        {"trigger_name": "hourly", **NIGHT_RANGE, "on_running": "skip"},
+        {*PLACE, "trigger_name", "run_ids", "window_start", "window_end", "on_running", "dry_run"},
+    ),
+    (
+        AdfRerunTumblingWindowRunsOperator,
+        {"trigger_name": "hourly", **NIGHT_RANGE, "statuses": ["Failed"], "max_windows": 50},
+        {*PLACE, "trigger_name", "run_ids", "window_start", "window_end", "statuses", "dry_run"},
+    ),
+    (
+        AdfCancelCompleteSensor,
+        {"pipeline_run_ids": "a", "trigger_name": "hourly", "trigger_run_ids": ["b"]},
+        {*PLACE, "pipeline_run_ids", "include_children", "trigger_name", "trigger_run_ids"},
+    ),
+]
+EACH = pytest.mark.parametrize(("operator", "parameters", "templated"), TASKS)
+
+IMPORTS = """
+import sys
+from airflow.sdk import BaseOperator, BaseSensorOperator
+import airflow.triggers.base
+
+before = set(sys.modules)
+import airflow_provider_adfruns.operators.cancel
+import airflow_provider_adfruns.operators.rerun
+import airflow_provider_adfruns.sensors.cancel_complete
+print(sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
+"""
+
+
+@EACH
+def test_what_an_author_would_template_is_templated_and_is_an_attribute(
+    operator: Callable[..., BaseOperator], parameters: dict[str, Any], templated: set[str]
+) -> None:
+    made = operator(task_id="task", **parameters)
+    assert set(made.template_fields) == templated
+    assert {name for name in templated if hasattr(made, name)} == templated
+
+
+@EACH
+def test_a_dag_survives_airflows_serialization(
+    operator: Callable[..., BaseOperator], parameters: dict[str, Any], templated: set[str]
+) -> None:
+    with DAG("parsed", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+        operator(task_id="task", deferrable=True, **parameters)
+    stored = json.dumps(DagSerialization.to_dict(dag))
+    task = DagSerialization.from_dict(json.loads(stored)).get_task("task")
+    assert (task.task_type, task.ui_color) == (operator.__name__, "#e3effa")
+    assert set(task.template_fields) == templated
+    assert {name: getattr(task, name) for name in templated & set(parameters)} == {
+        name: parameters[name] for name in templated & set(parameters)
+    }
+
+
+@EACH
+def test_the_serialized_task_shows_the_link_to_adf_studio(
+    operator: Callable[..., BaseOperator],
+    parameters: dict[str, Any],
+    templated: set[str],  # noqa: ARG001 - of the table
+) -> None:
+    with DAG("parsed", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+        operator(task_id="task", **parameters)
+    task = DagSerialization.from_dict(DagSerialization.to_dict(dag)).get_task("task")
+    assert [(link.name, link.xcom_key) for link in task.operator_extra_links] == [
+        ("ADF Studio", "_link_AdfStudioLink")
+    ]
+
+
+def test_a_dag_with_a_datetime_survives_airflows_serialization() -> None:
+    window_start = datetime(2026, 3, 1, tzinfo=UTC)
+    with DAG("parsed", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+        AdfRerunTumblingWindowRunsOperator(
+            task_id="task",
+            trigger_name="hourly",
+            window_start=window_start,
+            window_end="2026-03-02T00:00:00Z",
+        )
+    stored = json.dumps(DagSerialization.to_dict(dag))
+    task = DagSerialization.from_dict(json.loads(stored)).get_task("task")
+    assert datetime.fromisoformat(str(vars(task)["window_start"])) == window_start
+
+
+def test_importing_all_operators_and_the_sensor_loads_no_azure_nor_anything_else() -> None:
+    answer = subprocess.run(  # noqa: S603 - this interpreter, and code from above
+        [sys.executable, "-W", "ignore", "-c", IMPORTS], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.splitlines()[-1] == "['airflow', 'airflow_provider_adfruns']"
+
+
+@pytest.mark.parametrize("setting", ["True", "False"])
+def test_deferrable_takes_its_default_from_airflows_setting(
+    monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", setting)
+    code = (
+        "from airflow_provider_adfruns.operators.cancel import AdfCancelPipelineRunOperator as Cancel\n"
+        "from airflow_provider_adfruns.sensors.cancel_complete import AdfCancelCompleteSensor as Sensor\n"
+        "tasks = Cancel(task_id='a', run_ids='b'), Sensor(task_id='c', pipeline_run_ids='d')\n"
+        "print(*[task.deferrable for task in tasks])"
+    )
+    answer = subprocess.run(  # noqa: S603 - this interpreter, and code from above
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.splitlines()[-1] == f"{setting} {setting}"
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("hooks.adf_runs", {"AdfRunsHook"}),
+        ("operators.cancel", {"AdfCancelPipelineRunOperator", "AdfCancelWaitingTriggerRunOperator"}),
+        ("operators.rerun", {"AdfRerunTumblingWindowRunsOperator"}),
+        ("sensors.cancel_complete", {"AdfCancelCompleteSensor"}),
+        ("triggers.runs", {"AdfRunsFinalTrigger", "AdfWindowsRerunTrigger"}),
+        ("links", {"AdfStudioLink"}),
+        ("emulator.server", {"AdfEmulator"}),
+    ],
+)
+def test_each_room_has_the_public_classes_of_the_design_and_no_others(module: str, names: set[str]) -> None:
+    room = import_module(f"airflow_provider_adfruns.{module}")
+    here = {
+        name
+        for name, thing in vars(room).items()
+        if isinstance(thing, type) and thing.__module__ == room.__name__ and not name.startswith("_")
+    }
+    assert here == names
+
+
+def test_the_emulators_package_exports_its_class() -> None:
+    emulator = import_module("airflow_provider_adfruns.emulator")
+    assert {name: getattr(emulator, name).__name__ for name in emulator.__all__} == {
+        "AdfEmulator": "AdfEmulator",
+        "JournalEntry": "JournalEntry",
+        "ScenarioError": "ScenarioError",
+    }
