@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -128,21 +128,34 @@ def aware_time(value: object, parameter: str) -> datetime:
     return parsed.astimezone(UTC)
 
 
-def listed(values: object) -> list[object]:
-    """Return one or many values as a list; a template may have rendered a list to its text."""
-    if isinstance(values, str):
-        text = values.strip()
-        if text.startswith("["):
-            try:
-                return list(ast.literal_eval(text))
-            except (ValueError, SyntaxError) as error:
-                raise InvalidInput(
-                    f"run_ids: {text[:200]!r} is not a list. Expected a list of run ids."
-                ) from error
-        return [part.strip() for part in text.split(",") if part.strip()]
-    if isinstance(values, Iterable):
-        return list(values)
-    raise InvalidInput(f"run_ids: {values!r} is neither a run id nor a list of run ids.")
+def listed(values: object, parameter: str = "run_ids") -> list[object]:
+    """Return one or many values as a list; a template may have rendered a list to its text.
+
+    :param values: one text, several with commas between, or a list.
+    :param parameter: the parameter's name, for the message.
+    :raises InvalidInput: for anything else, a mapping, say, or the text that a template makes of nothing.
+    """
+    given = values.strip() if isinstance(values, str) else values
+    if isinstance(given, str) and given.startswith(("[", "(", "{")):
+        try:
+            given = ast.literal_eval(given)
+        except (ValueError, SyntaxError) as error:
+            raise InvalidInput(f"{parameter}: {given[:200]!r} is not a list. Expected a list.") from error
+    if given == "None":
+        raise InvalidInput(
+            f"{parameter}: the text 'None' is what a template makes of a value that is not there. Expected a"
+            " list; check the task or variable that it is taken from."
+        )
+    if isinstance(given, str):
+        return [part.strip() for part in given.split(",") if part.strip()]
+    if isinstance(given, Mapping):
+        raise InvalidInput(
+            f"{parameter}: {str(given)[:200]!r} is a mapping. Expected a list; of the result of a task of"
+            " this package take its entry 'run_ids'."
+        )
+    if isinstance(given, Iterable):
+        return list(given)
+    raise InvalidInput(f"{parameter}: {given!r} is not a list. Expected one text or a list of them.")
 
 
 def rerunnable_statuses(values: object) -> frozenset[TriggerRunStatus] | None:
@@ -153,7 +166,7 @@ def rerunnable_statuses(values: object) -> frozenset[TriggerRunStatus] | None:
     """
     if values is None:
         return None
-    given = listed(values)
+    given = listed(values, "statuses")
     allowed = ", ".join(sorted(FINAL_STATUSES))
     if not given:
         raise InvalidInput(f"statuses: the list is empty. Expected at least one of {allowed}.")

@@ -22,7 +22,7 @@ def read(
     password: str | None = None,
     *,
     without: str | None = None,
-    task: dict[str, str] | None = None,
+    task: Any = None,
     **extra: Any,
 ) -> FactoryConnection:
     """Read a connection with these fields besides the usual ones, of which one may be left out."""

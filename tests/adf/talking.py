@@ -6,13 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_adfruns.adf.client import FactoryClient
+from airflow_provider_adfruns.emulator import AdfEmulator
 from tests.conftest import connection_to
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from airflow_provider_adfruns.adf.identity import FactoryConnection
-    from airflow_provider_adfruns.emulator import AdfEmulator
 
 _Result = TypeVar("_Result")
 
@@ -27,7 +27,7 @@ def talk(
     """Do some work with a client of this factory; ``fields`` replace those of the Airflow connection."""
 
     async def go() -> _Result:
-        connection = factory if not hasattr(factory, "journal") else connection_to(factory, **fields)
+        connection = connection_to(factory, **fields) if isinstance(factory, AdfEmulator) else factory
         async with FactoryClient(connection, trouble_budget_seconds=trouble_budget_seconds) as client:
             return await work(client)
 

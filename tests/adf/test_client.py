@@ -72,7 +72,7 @@ SCENARIO: dict[str, Any] = {
         },
     ],
 }
-ALL_DAY = {"last_updated_after": NOW - timedelta(days=1), "last_updated_before": NOW + timedelta(days=1)}
+ALL_DAY: Any = {"last_updated_after": NOW - timedelta(days=1), "last_updated_before": NOW + timedelta(days=1)}
 
 
 @pytest.fixture(params=["2021", "2022"])
@@ -208,7 +208,10 @@ def test_a_query_reads_all_pages(factory: Factory, generation: str) -> None:
         },
         wire_generation=generation,
     )
-    span = {"last_updated_after": NOW - timedelta(days=40), "last_updated_before": NOW + timedelta(days=1)}
+    span: Any = {
+        "last_updated_after": NOW - timedelta(days=40),
+        "last_updated_before": NOW + timedelta(days=1),
+    }
     runs = talk(emulator, lambda client: client.query_trigger_runs(**span))
     assert len({run.window for run in runs}) == len(runs) == 250
     assert len(calls(emulator, "TriggerRuns_QueryByFactory")) == 3
@@ -217,7 +220,7 @@ def test_a_query_reads_all_pages(factory: Factory, generation: str) -> None:
 def test_a_query_is_sent_in_utc_whatever_the_callers_zone(factory: Factory) -> None:
     emulator = factory(SCENARIO)
     zone = datetime(2026, 3, 1, 2, tzinfo=UTC).astimezone()
-    span = {"last_updated_after": zone, "last_updated_before": zone + timedelta(hours=1)}
+    span: Any = {"last_updated_after": zone, "last_updated_before": zone + timedelta(hours=1)}
     talk(emulator, lambda client: client.query_pipeline_runs(**span))
     body = emulator.journal[-1].body
     assert (body["lastUpdatedAfter"], body["lastUpdatedBefore"]) == (

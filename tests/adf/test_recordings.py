@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.adf.model import ActivityRun, PipelineRun, Trigger, TriggerRun
 
 RECORDINGS = Path(__file__).parents[3] / "shared" / "adf-api" / "recordings"
-_SPAN = {
+_SPAN: Any = {
     "last_updated_after": datetime(2017, 1, 1, tzinfo=UTC),
     "last_updated_before": datetime(2030, 1, 1, tzinfo=UTC),
 }
@@ -127,7 +127,7 @@ ALL = recorded()
 pytestmark = pytest.mark.skipif(not ALL, reason=f"{RECORDINGS} is not here to read")
 
 
-def of(*operations: str, status: int = 200) -> Any:
+def of(*operations: str, status: int = 200) -> pytest.MarkDecorator:
     """Parametrise by the recordings of some operations."""
     chosen = [each for each in ALL if each.operation in operations and each.status == status]
     return pytest.mark.parametrize("recording", chosen, ids=str)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Work = Callable[[FactoryClient], Awaitable[Any]]
 
-DAY = {
+DAY: Any = {
     "last_updated_after": datetime(2026, 3, 1, tzinfo=UTC),
     "last_updated_before": datetime(2026, 3, 2, tzinfo=UTC),
 }

@@ -1,0 +1,366 @@
+"""Cancels on a local factory: of pipeline runs, with and without children, and of waiting trigger runs."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_adfruns.adf.errors import (
+    PipelineRunNotFound,
+    RunsNotAsWanted,
+    TriggerRunNotFound,
+    WrongState,
+    WrongTriggerType,
+)
+from airflow_provider_adfruns.batch.cancel import (
+    OnRunning,
+    cancel_pipeline_runs,
+    cancel_waiting_trigger_runs,
+    check_outcome,
+    with_final_statuses,
+)
+from airflow_provider_adfruns.batch.selection import select_windows
+from airflow_provider_adfruns.batch.watch import RunsFinalWatch, wait_until_done
+from tests.adf.talking import talk
+from tests.conftest import calls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.batch.report import CancelReport
+    from airflow_provider_adfruns.emulator import AdfEmulator
+
+    Factory = Callable[..., AdfEmulator]
+
+NOW = datetime(2026, 3, 1, 6, 40, tzinfo=UTC)
+PARENT = "11111111-1111-4111-8111-111111111111"
+LONE = "22222222-2222-4222-8222-222222222222"
+DONE = "33333333-3333-4333-8333-333333333333"
+UNKNOWN = "99999999-9999-4999-8999-999999999999"
+RUNS: dict[str, Any] = {
+    "now": NOW.isoformat(),
+    "pipelines": {
+        "region": {"seconds": 3600, "cancel_seconds": 40},
+        "close_day": {"activities": [{"name": "Close regions", "pipeline": "region"}]},
+        "load": {"seconds": 100},
+    },
+    "runs": [
+        {"pipeline": "close_day", "status": "InProgress", "started": "-PT5M", "id": PARENT},
+        {"pipeline": "load", "status": "InProgress", "started": "-PT50S", "id": LONE},
+        {"pipeline": "load", "status": "Succeeded", "started": "-PT5H", "id": DONE},
+    ],
+}
+
+
+def status_of(emulator: AdfEmulator, run_id: str) -> str:
+    return next(str(run["status"]) for run in emulator.pipeline_runs() if run["runId"] == run_id)
+
+
+def child_of(emulator: AdfEmulator, run_id: str) -> str:
+    [child] = [run for run in emulator.pipeline_runs() if run["invokedBy"].get("pipelineRunId") == run_id]
+    return str(child["runId"])
+
+
+def cancel(emulator: AdfEmulator, run_ids: Sequence[str], **options: Any) -> CancelReport:
+    options = {"is_recursive": True, **options}
+    return talk(emulator, lambda client: cancel_pipeline_runs(client, run_ids, **options))
+
+
+def test_running_runs_are_cancelled_and_one_that_has_ended_is_no_error(factory: Factory) -> None:
+    emulator = factory(RUNS)
+    report = cancel(emulator, [LONE, DONE])
+    assert [(each.status_before, each.requested, each.problem) for each in report.runs] == [
+        ("InProgress", True, ""),
+        ("Succeeded", False, ""),
+    ]
+    check_outcome(report)
+    assert [entry.subject for entry in calls(emulator, "PipelineRuns_Cancel")] == [LONE]
+
+
+def test_a_recursive_cancel_takes_the_children_along_without_asking_for_them(factory: Factory) -> None:
+    emulator = factory(RUNS)
+    report = cancel(emulator, [PARENT])
+    emulator.advance(600)
+    assert report.runs[0].left_running == ()
+    assert [status_of(emulator, each) for each in (PARENT, child_of(emulator, PARENT))] == ["Cancelled"] * 2
+    assert calls(emulator, "ActivityRuns_QueryByPipelineRun") == []
+
+
+def test_a_cancel_that_is_not_recursive_names_the_children_that_run_to_completion(
+    factory: Factory, caplog: pytest.LogCaptureFixture
+) -> None:
+    emulator = factory(RUNS)
+    report = cancel(emulator, [PARENT], is_recursive=False)
+    child = child_of(emulator, PARENT)
+    assert report.runs[0].left_running == (child,)
+    [warning] = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    for part in (PARENT, "close_day", "not recursive", "run to completion", child):
+        assert part in warning
+    emulator.advance(7200)
+    assert [status_of(emulator, each) for each in (PARENT, child)] == ["Cancelled", "Succeeded"]
+
+
+def test_children_that_have_ended_are_not_named(factory: Factory) -> None:
+    close_day = [
+        {"name": "Close regions", "pipeline": "load"},
+        {"name": "Report", "seconds": 9000, "dependsOn": ["Close regions"]},
+    ]
+    pipelines = RUNS["pipelines"] | {"close_day": {"activities": close_day}}
+    emulator = factory(RUNS | {"pipelines": pipelines})
+    emulator.advance(150)
+    report = cancel(emulator, [PARENT], is_recursive=False)
+    assert status_of(emulator, child_of(emulator, PARENT)) == "Succeeded"
+    assert (report.runs[0].requested, report.runs[0].left_running) == (True, ())
+
+
+def test_an_unknown_run_stands_in_the_report_and_does_not_stop_the_others(factory: Factory) -> None:
+    emulator = factory(RUNS)
+    report = cancel(emulator, [UNKNOWN, LONE])
+    assert [(each.run_id, each.requested) for each in report.runs] == [(UNKNOWN, False), (LONE, True)]
+    with pytest.raises(RunsNotAsWanted) as failed:
+        check_outcome(report)
+    for part in ("1 of 2 runs", UNKNOWN, "night-adf"):
+        assert part in str(failed.value)
+
+
+def test_unknown_runs_alone_are_refused(factory: Factory) -> None:
+    emulator = factory(RUNS)
+    with pytest.raises(PipelineRunNotFound) as refused:
+        cancel(emulator, [UNKNOWN, "someGuid"])
+    for part in (f"{UNKNOWN}; someGuid", "night-adf", "Check", "45 days"):
+        assert part in str(refused.value)
+    assert calls(emulator, "PipelineRuns_Cancel") == []
+
+
+def test_a_run_that_ends_between_the_look_and_the_cancel_is_no_error(factory: Factory) -> None:
+    emulator = factory(RUNS)
+    emulator.fail_next("PipelineRuns_Cancel", status=429, retry_after=110)  # it has 100 seconds to go
+    report = cancel(emulator, [LONE])
+    [run] = report.runs
+    assert (run.status_before, run.requested, run.status, run.problem) == (
+        "InProgress",
+        False,
+        "Succeeded",
+        "",
+    )
+    assert [entry.status for entry in calls(emulator, "PipelineRuns_Cancel")] == [429, 400]
+    check_outcome(report)
+
+
+@pytest.mark.parametrize(
+    "fault", [{"status": 503}, {"status": 403}, {"drop_connection": True, "processed": True}]
+)
+def test_a_cancel_that_goes_wrong_is_named_and_does_not_stop_the_others(
+    factory: Factory, fault: dict[str, Any]
+) -> None:
+    emulator = factory(RUNS)
+    emulator.fail_next("PipelineRuns_Cancel", **fault)
+    report = cancel(emulator, [LONE, PARENT])
+    [wrong] = report.problems
+    assert sorted(each.requested for each in report.runs) == [False, True]
+    with pytest.raises(RunsNotAsWanted, match=f"1 of 2 runs.*{wrong.run_id}"):
+        check_outcome(report)
+    assert len(calls(emulator, "PipelineRuns_Cancel")) == 2
+
+
+def test_a_dry_run_only_looks(factory: Factory) -> None:
+    emulator = factory(RUNS)
+    report = cancel(emulator, [PARENT, DONE], is_recursive=False, dry_run=True)
+    assert [(each.status_before, each.requested) for each in report.runs] == [
+        ("InProgress", False),
+        ("Succeeded", False),
+    ]
+    assert report.runs[0].left_running == (child_of(emulator, PARENT),)
+    assert calls(emulator, "PipelineRuns_Cancel") == []
+
+
+def test_what_a_watch_saw_is_entered_and_children_are_added(factory: Factory) -> None:
+    emulator = factory(RUNS)
+
+    async def cancel_and_wait(client: FactoryClient) -> CancelReport:
+        report = await cancel_pipeline_runs(client, [PARENT], is_recursive=True)
+        watch = RunsFinalWatch(client, pipeline_run_ids=report.ids("pipeline"), include_children=True)
+        await wait_until_done(watch, client, poll_interval=10, deadline=NOW + timedelta(hours=1))
+        return with_final_statuses(report, watch.runs)
+
+    report = talk(emulator, cancel_and_wait)
+    assert [(each.run_id, each.status, each.requested) for each in report.runs] == [
+        (PARENT, "Cancelled", True),
+        (child_of(emulator, PARENT), "Cancelled", False),
+    ]
+
+
+# Trigger runs: one waits for nothing that will come, one runs, one has ended.
+WINDOWS: dict[str, Any] = {
+    "now": NOW.isoformat(),
+    "query_lag_seconds": 0,
+    "pipelines": {"load": {"seconds": 3600}},
+    "triggers": {
+        "hourly": {
+            "pipeline": "load",
+            "state": "stopped",
+            "windows": [
+                {
+                    "from": "-PT4H",
+                    "count": 1,
+                    "runs": [{"status": "WaitingOnDependency", "id": "waiting", "stuck": True}],
+                },
+                {"from": "-PT3H", "count": 1, "runs": [{"status": "Running", "id": "running"}]},
+                {"from": "-PT2H", "count": 1, "runs": [{"status": "Succeeded", "id": "ended"}]},
+            ],
+        },
+        "daily": {"type": "ScheduleTrigger", "pipeline": "load", "frequency": "Day"},
+    },
+}
+ALL_NIGHT = select_windows("hourly", window_start=NOW - timedelta(hours=12), window_end=NOW)
+
+
+def cancel_waiting(
+    emulator: AdfEmulator, on_running: OnRunning, selection: Any = ALL_NIGHT, **options: Any
+) -> CancelReport:
+    return talk(
+        emulator, lambda client: cancel_waiting_trigger_runs(client, selection, on_running, **options)
+    )
+
+
+def trigger_statuses(emulator: AdfEmulator, trigger: str = "hourly") -> dict[str, str]:
+    return {run["triggerRunId"]: run["status"] for run in emulator.trigger_runs(trigger)}
+
+
+def test_with_fail_a_running_window_stops_everything_before_it_begins(factory: Factory) -> None:
+    emulator = factory(WINDOWS)
+    with pytest.raises(WrongState) as refused:
+        cancel_waiting(emulator, OnRunning.FAIL)
+    for part in (
+        "running (window 2026-03-01 03:00:00",
+        "Nothing was cancelled",
+        "on_running='skip'",
+        "'cancel_pipeline_runs'",
+    ):
+        assert part in str(refused.value)
+    assert {
+        entry.method + entry.operation for entry in emulator.journal if "Cancel" in entry.operation
+    } == set()
+
+
+def test_with_skip_a_running_window_is_left_alone_and_said_so(factory: Factory) -> None:
+    emulator = factory(WINDOWS)
+    report = cancel_waiting(emulator, OnRunning.SKIP)
+    emulator.advance(60)
+    assert trigger_statuses(emulator) == {"waiting": "Cancelled", "running": "Running", "ended": "Succeeded"}
+    assert [(each.run_id, each.requested) for each in report.runs] == [("waiting", True)]
+    assert {each["run_id"]: each["reason"] for each in report.skipped} == {
+        "ended": "it has ended already, Succeeded",
+        "running": "it is running already",
+    }
+
+
+def test_with_cancel_pipeline_runs_a_running_window_is_cancelled_by_what_it_started(factory: Factory) -> None:
+    emulator = factory(WINDOWS)
+    report = cancel_waiting(emulator, OnRunning.CANCEL_PIPELINE_RUNS)
+    emulator.advance(60)
+    assert trigger_statuses(emulator) == {
+        "waiting": "Cancelled",
+        "running": "Cancelled",
+        "ended": "Succeeded",
+    }
+    assert [(each.run_id, each.requested) for each in report.runs] == [("waiting", True), ("running", True)]
+    [pipeline] = calls(emulator, "PipelineRuns_Cancel")
+    assert pipeline.query["isRecursive"].lower() == "true"
+
+
+@pytest.mark.parametrize(
+    ("on_running", "planned"),
+    [(OnRunning.SKIP, ["waiting"]), (OnRunning.CANCEL_PIPELINE_RUNS, ["waiting", "running"])],
+)
+def test_a_dry_run_names_what_would_be_cancelled(
+    factory: Factory, on_running: OnRunning, planned: list[str]
+) -> None:
+    emulator = factory(WINDOWS)
+    report = cancel_waiting(emulator, on_running, dry_run=True)
+    assert [(each.run_id, each.requested) for each in report.runs] == [(run_id, False) for run_id in planned]
+    assert trigger_statuses(emulator) == {
+        "waiting": "WaitingOnDependency",
+        "running": "Running",
+        "ended": "Succeeded",
+    }
+
+
+def test_a_run_is_cancelled_by_its_id_and_others_are_left_alone(factory: Factory) -> None:
+    emulator = factory(WINDOWS)
+    cancel_waiting(emulator, OnRunning.FAIL, select_windows("hourly", run_ids=["waiting", "ended", "nope"]))
+    assert [entry.subject for entry in calls(emulator, "TriggerRuns_Cancel")] == ["waiting"]
+
+
+def test_unknown_trigger_run_ids_alone_are_refused(factory: Factory) -> None:
+    with pytest.raises(TriggerRunNotFound) as refused:
+        cancel_waiting(factory(WINDOWS), OnRunning.SKIP, select_windows("hourly", run_ids=["nope"]))
+    for part in ("nope", "'hourly'", "night-adf", "45 days"):
+        assert part in str(refused.value)
+
+
+def test_a_schedule_trigger_has_no_waiting_runs_to_cancel(factory: Factory) -> None:
+    with pytest.raises(WrongTriggerType, match=r"'daily' is a ScheduleTrigger"):
+        cancel_waiting(factory(WINDOWS), OnRunning.SKIP, select_windows("daily", run_ids=["x"]))
+
+
+def test_a_waiting_run_that_started_running_meanwhile_is_named_with_the_services_words(
+    factory: Factory,
+) -> None:
+    emulator = factory(
+        {
+            "now": NOW.isoformat(),
+            "query_lag_seconds": 0,
+            "pipelines": {"first": {"seconds": 60}, "second": {"seconds": 3600}},
+            "triggers": {
+                "up": {
+                    "pipeline": "first",
+                    "state": "stopped",
+                    "windows": {"from": "-PT2H", "count": 1, "status": "Running"},
+                },
+                "down": {
+                    "pipeline": "second",
+                    "state": "stopped",
+                    "dependsOn": [{"trigger": "up"}],
+                    "windows": [
+                        {
+                            "from": "-PT4H",
+                            "count": 1,
+                            "runs": [{"status": "WaitingOnDependency", "id": "stuck", "stuck": True}],
+                        },
+                        {
+                            "from": "-PT2H",
+                            "count": 1,
+                            "runs": [{"status": "WaitingOnDependency", "id": "late"}],
+                        },
+                    ],
+                },
+            },
+        }
+    )
+    emulator.fail_next("TriggerRuns_Cancel", status=429, count=2, retry_after=100)
+    everything = select_windows("down", window_start=NOW - timedelta(hours=12), window_end=NOW)
+    report = cancel_waiting(emulator, OnRunning.SKIP, everything)
+    emulator.advance(5)
+    assert trigger_statuses(emulator, "down") == {"stuck": "Cancelled", "late": "Running"}
+    assert [each.run_id for each in report.awaited] == ["stuck"]
+    [problem] = report.problems
+    assert problem.run_id == "late"
+    for part in ("was WaitingOnDependency when the task looked", "not in WaitingOnDependency state"):
+        assert part in problem.problem
+
+
+@pytest.mark.parametrize("fault", [{"status": 503}, {"drop_connection": True, "processed": True}])
+def test_an_unclear_cancel_of_a_trigger_run_is_named_and_sent_once(
+    factory: Factory, fault: dict[str, Any]
+) -> None:
+    emulator = factory(WINDOWS)
+    emulator.fail_next("TriggerRuns_Cancel", **fault)
+    report = cancel_waiting(emulator, OnRunning.SKIP)
+    with pytest.raises(RunsNotAsWanted, match=r"trigger run waiting: .*may have been carried out"):
+        check_outcome(report)
+    assert len(calls(emulator, "TriggerRuns_Cancel")) == 1
