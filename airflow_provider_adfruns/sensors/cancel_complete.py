@@ -179,12 +179,16 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         pipeline, trigger = self.pipeline_run_ids, self.trigger_run_ids
         return {
             "pipeline_run_ids": (
-                [] if pipeline is None else list(check_run_ids(listed(pipeline), "pipeline_run_ids"))
+                []
+                if pipeline is None
+                else list(check_run_ids(listed(pipeline, "pipeline_run_ids"), "pipeline_run_ids"))
             ),
             "include_children": as_bool(self.include_children, "include_children"),
             "trigger_name": None if self.trigger_name is None else check_trigger_name(self.trigger_name),
             "trigger_run_ids": (
-                [] if trigger is None else list(check_run_ids(listed(trigger), "trigger_run_ids"))
+                []
+                if trigger is None
+                else list(check_run_ids(listed(trigger, "trigger_run_ids"), "trigger_run_ids"))
             ),
         }
 

@@ -70,9 +70,12 @@ def test_query_activity_runs_gives_the_child_of_an_activity(factory: Start) -> N
     assert (activity.activity_name, activity.child_run_id) == ("Close regions", child)
 
 
-def test_cancel_pipeline_run_asks_for_the_cancel(factory: Start) -> None:
+@pytest.mark.parametrize("is_recursive", [True, False])
+def test_cancel_pipeline_run_asks_for_the_cancel(factory: Start, is_recursive: bool) -> None:
     emulator = factory(FAMILY)
-    AdfRunsHook().cancel_pipeline_run("lone", is_recursive=False)
+    AdfRunsHook().cancel_pipeline_run("lone", is_recursive=is_recursive)
+    (call,) = calls(emulator, "PipelineRuns_Cancel")
+    assert call.query["isRecursive"].lower() == str(is_recursive).lower()
     assert statuses(emulator)["lone"] == "Canceling"
 
 
