@@ -137,7 +137,7 @@ def _no_answer(error: AzureError, action: str, connection: FactoryConnection, *,
     if write and judge_error(error) is not Verdict.NEVER_SENT:
         return unknown(action, said)
     return Unreachable(
-        f"{action}: {connection.arm_endpoint} gave no usable answer ({said}). Nothing was changed. Check the"
+        f"{action}: {connection.arm_endpoint} gave no answer ({said}). Nothing was changed. Check the"
         f" network, the proxy and the cloud of connection {connection.conn_id!r}."
     )
 

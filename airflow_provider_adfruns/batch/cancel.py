@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_adfruns.adf.errors import (
     AdfRunsError,
-    NotFound,
     NotWaitingOnDependency,
     PipelineRunEnded,
     PipelineRunNotFound,
@@ -70,7 +69,7 @@ async def _cancel_pipeline_run(
 ) -> CancelOutcome:
     try:
         run = await client.get_pipeline_run(run_id)
-    except NotFound as error:
+    except PipelineRunNotFound as error:
         return CancelOutcome("pipeline", run_id, problem=str(error))
     outcome = CancelOutcome(
         "pipeline", run_id, run.pipeline_name, status_before=run.status, status=run.status
@@ -222,11 +221,13 @@ def with_final_statuses(report: CancelReport, runs: Iterable[WatchedRun]) -> Can
 def check_outcome(report: CancelReport) -> None:
     """Judge a cancel at its end.
 
-    :raises RunsNotAsWanted: names the runs that could not be cancelled; a run that ended by itself is none of
-    them.
+    :raises RunsNotAsWanted: names the runs that could not be cancelled and the run ids that are unknown; a
+        run that ended by itself is none of them.
     """
-    if problems := report.problems:
+    names = [f"{each.kind} run {each.run_id}: {each.problem}" for each in report.problems]
+    names += [f"run {run_id} is unknown" for run_id in report.unknown_run_ids]
+    if names:
         raise RunsNotAsWanted(
-            f"{len(problems)} of {len(report.runs)} runs could not be cancelled: "
-            f"{some([f'{each.kind} run {each.run_id}: {each.problem}' for each in problems])}"
+            f"{len(names)} of {len(report.runs) + len(report.unknown_run_ids)} runs could not be cancelled:"
+            f" {some(names)}"
         )

@@ -251,6 +251,11 @@ class CancelReport:
         """The runs whose cancel was requested, so that their end is to be waited for."""
         return [each for each in self.runs if each.requested]
 
+    @property
+    def unknown_run_ids(self) -> list[str]:
+        """The trigger run ids asked for that the trigger does not have."""
+        return [each["run_id"] for each in self.skipped if each["status"] is None]
+
     def ids(self, kind: str) -> list[str]:
         """The ids of the runs of one kind that a cancel was requested for."""
         return [each.run_id for each in self.awaited if each.kind == kind]

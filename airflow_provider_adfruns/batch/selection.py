@@ -128,19 +128,23 @@ def aware_time(value: object, parameter: str) -> datetime:
     return parsed.astimezone(UTC)
 
 
-def listed(values: object, parameter: str = "run_ids") -> list[object]:
+def listed(values: object, parameter: str = "run_ids", noun: str = "run id") -> list[object]:
     """Return one or many values as a list; a template may have rendered a list to its text.
 
     :param values: one text, several with commas between, or a list.
     :param parameter: the parameter's name, for the message.
+    :param noun: what one value is, for the message.
     :raises InvalidInput: for anything else, a mapping, say, or the text that a template makes of nothing.
     """
+    many = parameter.replace("_", " ")
     given = values.strip() if isinstance(values, str) else values
     if isinstance(given, str) and given.startswith(("[", "(", "{")):
         try:
             given = ast.literal_eval(given)
         except (ValueError, SyntaxError) as error:
-            raise InvalidInput(f"{parameter}: {given[:200]!r} is not a list. Expected a list.") from error
+            raise InvalidInput(
+                f"{parameter}: {given[:200]!r} is not a list. Expected a list of {many}."
+            ) from error
     if given == "None":
         raise InvalidInput(
             f"{parameter}: the text 'None' is what a template makes of a value that is not there. Expected a"
@@ -155,7 +159,7 @@ def listed(values: object, parameter: str = "run_ids") -> list[object]:
         )
     if isinstance(given, Iterable):
         return list(given)
-    raise InvalidInput(f"{parameter}: {given!r} is not a list. Expected one text or a list of them.")
+    raise InvalidInput(f"{parameter}: {given!r} is neither a {noun} nor a list of {many}.")
 
 
 def rerunnable_statuses(values: object) -> frozenset[TriggerRunStatus] | None:
@@ -166,7 +170,7 @@ def rerunnable_statuses(values: object) -> frozenset[TriggerRunStatus] | None:
     """
     if values is None:
         return None
-    given = listed(values, "statuses")
+    given = listed(values, "statuses", "status")
     allowed = ", ".join(sorted(FINAL_STATUSES))
     if not given:
         raise InvalidInput(f"statuses: the list is empty. Expected at least one of {allowed}.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_adfruns.adf.errors import (
+    FactoryNotFound,
     PipelineRunNotFound,
     RunsNotAsWanted,
     TriggerRunNotFound,
@@ -134,6 +135,16 @@ def test_unknown_runs_alone_are_refused(factory: Factory) -> None:
     for part in (f"{UNKNOWN}; someGuid", "night-adf", "Check", "45 days"):
         assert part in str(refused.value)
     assert calls(emulator, "PipelineRuns_Cancel") == []
+
+
+def test_a_factory_that_is_not_there_is_not_taken_for_an_unknown_run(factory: Factory) -> None:
+    emulator = factory(RUNS)
+    with pytest.raises(FactoryNotFound, match="other-adf"):
+        talk(
+            emulator,
+            lambda client: cancel_pipeline_runs(client, [LONE], is_recursive=True),
+            factory_name="other-adf",
+        )
 
 
 def test_a_run_that_ends_between_the_look_and_the_cancel_is_no_error(factory: Factory) -> None:
@@ -294,6 +305,16 @@ def test_a_run_is_cancelled_by_its_id_and_others_are_left_alone(factory: Factory
     emulator = factory(WINDOWS)
     cancel_waiting(emulator, OnRunning.FAIL, select_windows("hourly", run_ids=["waiting", "ended", "nope"]))
     assert [entry.subject for entry in calls(emulator, "TriggerRuns_Cancel")] == ["waiting"]
+
+
+def test_an_unknown_trigger_run_id_fails_the_task_at_its_end_and_the_others_are_cancelled(
+    factory: Factory,
+) -> None:
+    emulator = factory(WINDOWS)
+    report = cancel_waiting(emulator, OnRunning.SKIP, select_windows("hourly", run_ids=["waiting", "nope"]))
+    assert [each.run_id for each in report.awaited] == ["waiting"]
+    with pytest.raises(RunsNotAsWanted, match=r"1 of 2 runs could not be cancelled: run nope is unknown"):
+        check_outcome(report)
 
 
 def test_unknown_trigger_run_ids_alone_are_refused(factory: Factory) -> None:
