@@ -115,18 +115,7 @@ def skip_running(task: Callable[..., Task]) -> dict[str, str]:
     return {"on_running": "skip"} if task is cancel_waiting else {}
 
 
-@pytest.mark.parametrize(
-    "task",
-    [
-        pytest.param(
-            cancel,
-            marks=pytest.mark.xfail(reason="batch.cancel takes every NotFound for an unknown pipeline run"),
-        ),
-        cancel_waiting,
-        rerun,
-        sensor,
-    ],
-)
+@ALL
 @pytest.mark.parametrize(
     "fields", [{"factory_name": "other-adf"}, {"resource_group_name": "other-rg"}], ids=["factory", "group"]
 )

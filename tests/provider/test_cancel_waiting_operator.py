@@ -130,14 +130,13 @@ def test_a_stuck_run_can_be_cancelled(factory: Start) -> None:
     assert statuses(emulator)["stuck"] == "Cancelled"
 
 
-@pytest.mark.xfail(reason="batch.cancel.check_outcome does not look at the report's unknown ids")
 @WAYS_TO_WAIT
 def test_an_unknown_run_does_not_stop_the_others_and_fails_the_task_naming_it(
     factory: Start, deferrable: bool
 ) -> None:
     emulator = factory(WAITING)
     cancelling = cancel(run_ids=["unknown", "waiting"], deferrable=deferrable)
-    with pytest.raises(RunsNotAsWanted, match=r"unknown"):
+    with pytest.raises(RunsNotAsWanted, match=r"run unknown"):
         cancelling.run()
     assert statuses(emulator)["waiting"] == "Cancelled"
     assert cancelling.ti.xcoms["run_ids"] == ["waiting"]
