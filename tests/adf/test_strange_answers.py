@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -143,6 +144,14 @@ def test_a_recovery_answered_without_an_id_is_told_by_the_id_that_was_chosen(bod
         error = failure(asked, recover)
     assert isinstance(error, OutcomeUnknown)
     assert "chosen" in str(error)
+
+
+def test_a_run_that_moves_between_two_pages_is_one_run_as_seen_last() -> None:
+    pages = [{"value": [json.loads(RUN) | {"status": status}]} for status in ("InProgress", "Failed")]
+    first = Played(json.dumps(pages[0] | {"continuationToken": "next"}))
+    with playing(first, Played(json.dumps(pages[1]))) as asked:
+        runs = talk(read(arm_endpoint=asked.url), lambda client: client.query_pipeline_runs(**DAY))
+    assert [(run.run_id, run.status) for run in runs] == [("r1", "Failed")]
 
 
 def test_a_query_that_does_not_end_is_given_up() -> None:
