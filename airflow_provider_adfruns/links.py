@@ -1,4 +1,4 @@
-"""The link from a task to its runs in ADF Studio; the API server shows what the task has left, and asks nobody."""
+"""The link from a task to its runs in ADF Studio; the API server shows what the task has left behind."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class AdfStudioLink(BaseOperatorLink):
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the address that the task has worked out, "" if it did not come so far.
 
-        Airflow calls this on the worker when a task ends and keeps the address in the XCom ``_link_AdfStudioLink``,
-        which is all that the API server reads.
+        Airflow calls this on the worker when a task ends and keeps the address in the XCom
+        ``_link_AdfStudioLink``, which is all that the API server reads.
 
         :param operator: the task.
         :param ti_key: its task instance.

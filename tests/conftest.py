@@ -54,7 +54,7 @@ def factory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., AdfEmulat
 
 
 def connection_to(emulator: AdfEmulator, **fields: Any) -> FactoryConnection:
-    """Return the client's connection to a local factory; ``fields`` replace those of the Airflow connection."""
+    """Return the client's connection to a local factory; ``fields`` replace the Airflow connection's."""
     data = emulator.connection(**fields)
     return read_connection(
         conn_id=CONN_ID, login=data.get("login"), password=data.get("password"), extra=data["extra"]

@@ -64,12 +64,12 @@ class RunFilter:
 class FactoryClient:
     """Talk to one factory; an async context manager that closes client, connections and credential.
 
-    Every method raises ``ConnectionProblem`` when the factory cannot be talked to, ``FactoryNotFound``
-    when there is none, and ``UnexpectedAnswer`` for what it does not understand.
+    Every method raises ``ConnectionProblem`` when the factory cannot be talked to, ``FactoryNotFound`` when
+    there is none, and ``UnexpectedAnswer`` for what it does not understand.
 
     :param connection: which factory, and how to sign in.
-    :param trouble_budget_seconds: how long one read is repeated through errors and throttling, and how long
-        a write may wait for a connection or for throttling to end. A write whose outcome is unclear is never
+    :param trouble_budget_seconds: how long one read is repeated through errors and throttling, and how long a
+        write may wait for a connection or for throttling to end. A write whose outcome is unclear is never
         repeated: it raises ``OutcomeUnknown``.
     """
 

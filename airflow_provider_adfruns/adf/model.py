@@ -142,8 +142,8 @@ class TriggerRun:
     """A trigger run as the service reported it.
 
     ``window`` is None for other triggers than tumbling window triggers; ``group_id`` is the id of the
-    window's first run, which all its reruns share; ``triggered_pipelines`` maps pipeline names to run
-    ids and is empty while the run waits.
+    window's first run, which all its reruns share; ``triggered_pipelines`` maps pipeline names to run ids and
+    is empty while the run waits.
     """
 
     trigger_run_id: str
@@ -237,8 +237,8 @@ _US_TIME = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4}) (\d{1,2}):(\d{2}):(\d{2})(?:
 def parse_time(text: str | None) -> datetime | None:
     """Parse a time of the wire, always UTC.
 
-    Most end in Z with 5 to 7 fractional digits; the window times of trigger runs are month/day/year,
-    with AM and PM until 2021 and 24 hours since 2022 (recorded).
+    Most end in Z with 5 to 7 fractional digits; the window times of trigger runs are month/day/year, with AM
+    and PM until 2021 and 24 hours since 2022 (recorded).
 
     :param text: the time, or None or "" for none.
     :raises ValueError: for any other form.

@@ -24,8 +24,8 @@ def check_run_id(value: object, parameter: str = "run_id") -> str:
 
     :param value: the id as given.
     :param parameter: the parameter's name, for the message.
-    :raises InvalidInput: for anything but letters, digits, ``-`` and ``_``: a slash or a dot would
-        address something else.
+    :raises InvalidInput: for anything but letters, digits, ``-`` and ``_``: a slash or a dot would address
+        something else.
     """
     if not isinstance(value, str) or not _RUN_ID.fullmatch(value):
         raise InvalidInput(

@@ -28,8 +28,8 @@ async def pause(seconds: float) -> None:
 def moving(mover: Callable[[float], None]) -> Iterator[None]:
     """Let every wait of this process move a clock instead, while the context is open.
 
-    :param mover: called with the seconds that would have been slept; ``AdfEmulator.advance`` of a
-        factory whose clock is moved by hand.
+    :param mover: called with the seconds that would have been slept; ``AdfEmulator.advance`` of a factory
+        whose clock is moved by hand.
     """
     _movers.append(mover)
     try:

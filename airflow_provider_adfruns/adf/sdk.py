@@ -59,8 +59,8 @@ def build(
     """Make the SDK's client and its credential; whoever calls this closes both.
 
     The SDK's own retry and redirect policies are left out: the first repeats writes, the second could carry a
-    token to another host. So is its registration policy, which changes the subscription,
-    and its logging policy, which would bury the task's own log.
+    token to another host. So is its registration policy, which changes the subscription, and its logging
+    policy, which would bury the task's own log.
 
     :raises ValueError: from azure-identity, when the credential's fields do not fit together.
     """

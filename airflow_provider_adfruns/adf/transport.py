@@ -1,7 +1,7 @@
 """How one request travels: which failure may be repeated, for how long, and what a lost answer means.
 
-This takes the place of azure-core's retry policy, which repeats POSTs on 500, 503 and 504, and so can
-rerun a window twice. It imports azure; the modules that Airflow parses reach it only when they talk.
+This takes the place of azure-core's retry policy, which repeats POSTs on 500, 503 and 504, and so can rerun a
+window twice. It imports azure; the modules that Airflow parses reach it only when they talk.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ def judge_error(error: AzureError) -> Verdict:
     """Judge a failure without a readable answer.
 
     azure-core's aiohttp transport raises ServiceRequestError both for a connection that was never made and
-    for one that broke after the request was sent, so its cause decides (tried with azure-core 1.41: a
-    dropped connection arrives as ServiceRequestError from aiohttp's ServerDisconnectedError).
+    for one that broke after the request was sent, so its cause decides (tried with azure-core 1.41: a dropped
+    connection arrives as ServiceRequestError from aiohttp's ServerDisconnectedError).
     """
     cause = error.__cause__ or error.inner_exception
     if isinstance(cause, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):

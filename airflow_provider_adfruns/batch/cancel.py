@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from airflow_provider_adfruns.adf.errors import (
@@ -19,6 +18,7 @@ from airflow_provider_adfruns.adf.errors import (
 from airflow_provider_adfruns.batch.plan import CancelPlan, plan_cancels
 from airflow_provider_adfruns.batch.report import CancelOutcome, CancelReport, skipped_json, some
 from airflow_provider_adfruns.batch.rerun import read_history, tumbling_window_trigger
+from airflow_provider_adfruns.batch.selection import OnRunning
 from airflow_provider_adfruns.batch.watch import at_once, child_run_ids
 
 if TYPE_CHECKING:
@@ -32,14 +32,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class OnRunning(StrEnum):
-    """What a cancel of waiting trigger runs does about those that are running already."""
-
-    FAIL = "fail"
-    SKIP = "skip"
-    CANCEL_PIPELINE_RUNS = "cancel_pipeline_runs"
-
-
 async def cancel_pipeline_runs(
     client: FactoryClient, run_ids: Sequence[str], *, is_recursive: bool, dry_run: bool = False
 ) -> CancelReport:
@@ -51,7 +43,7 @@ async def cancel_pipeline_runs(
     :param is_recursive: also cancel the runs that their ExecutePipeline activities started.
     :param dry_run: only look.
     :raises PipelineRunNotFound: if none of the runs exists; one unknown run among others stands in the
-    report.
+        report.
     """
     outcomes = await at_once(
         _cancel_pipeline_run(client, run_id, is_recursive=is_recursive, dry_run=dry_run) for run_id in run_ids

@@ -62,8 +62,7 @@ def plan_reruns(
     """Decide which windows to rerun.
 
     A window is judged by its latest run before ``planned_at``, whatever that run's older siblings were: a
-    query
-    for failed runs also returns windows that have been rerun and succeeded since.
+    query for failed runs also returns windows that have been rerun and succeeded since.
 
     :param history: the trigger's runs; at least all those of the selected windows.
     :param selection: run ids name windows, too: it is the window's latest run that counts.

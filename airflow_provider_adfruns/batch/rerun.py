@@ -42,8 +42,7 @@ async def tumbling_window_trigger(client: FactoryClient, trigger_name: str) -> T
 
     :raises TriggerNotFound: for an unknown name.
     :raises WrongTriggerType: for a schedule or event trigger: the service reruns and cancels only runs of
-    tumbling
-        window triggers.
+        tumbling window triggers.
     """
     trigger = await client.get_trigger(trigger_name)
     if not trigger.is_tumbling_window:
@@ -229,8 +228,7 @@ def check_outcome(report: RerunReport) -> None:
     """Judge a rerun at its end.
 
     :raises RunsNotAsWanted: names the windows that failed again, were refused, or whose outcome is unclear,
-    and the
-        run ids that are unknown.
+        and the run ids that are unknown.
     """
     names = [
         f"window {each.window} {each.problem or f'({each.status}, run {each.new_run_id})'}"

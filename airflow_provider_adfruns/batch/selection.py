@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 
 from airflow_provider_adfruns.adf.client import HISTORY
 from airflow_provider_adfruns.adf.errors import InvalidInput
@@ -14,6 +15,14 @@ from airflow_provider_adfruns.adf.names import check_run_ids, check_trigger_name
 
 FINAL_STATUSES = frozenset(status for status in TriggerRunStatus if status.is_final)
 DEFAULT_RERUN_STATUSES = frozenset({TriggerRunStatus.FAILED, TriggerRunStatus.CANCELLED})
+
+
+class OnRunning(StrEnum):
+    """What a cancel of waiting trigger runs does about those that are running already."""
+
+    FAIL = "fail"
+    SKIP = "skip"
+    CANCEL_PIPELINE_RUNS = "cancel_pipeline_runs"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,21 +6,12 @@ from abc import abstractmethod
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from airflow_provider_adfruns._lazily import Lazily
 from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput
 from airflow_provider_adfruns.adf.names import check_run_ids
-from airflow_provider_adfruns.batch.cancel import (
-    OnRunning,
-    cancel_pipeline_runs,
-    cancel_waiting_trigger_runs,
-    check_outcome,
-    with_final_statuses,
-)
-from airflow_provider_adfruns.batch.report import CancelReport
-from airflow_provider_adfruns.batch.selection import check_choice, listed, select_windows
-from airflow_provider_adfruns.batch.watch import RunsFinalWatch, WatchedRun, wait_until_done
+from airflow_provider_adfruns.batch.selection import OnRunning, check_choice, listed, select_windows
 from airflow_provider_adfruns.operators.base import AdfRunsOperator
 from airflow_provider_adfruns.parameters import as_bool, is_templated
-from airflow_provider_adfruns.triggers.runs import AdfRunsFinalTrigger, error_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,14 +20,23 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.batch import cancel as cancels
+    from airflow_provider_adfruns.batch import report as reports
+    from airflow_provider_adfruns.batch import watch as watches
+    from airflow_provider_adfruns.triggers import runs as triggers
+else:
+    cancels = Lazily("airflow_provider_adfruns.batch.cancel")
+    reports = Lazily("airflow_provider_adfruns.batch.report")
+    watches = Lazily("airflow_provider_adfruns.batch.watch")
+    triggers = Lazily("airflow_provider_adfruns.triggers.runs")
 
 
 class _Begun(NamedTuple):
     """How far the worker came: with a deadline the rest of the wait is the triggerer's."""
 
-    report: CancelReport
+    report: reports.CancelReport
     deadline: datetime | None = None
-    runs: tuple[WatchedRun, ...] = ()
+    runs: tuple[watches.WatchedRun, ...] = ()
     error: AdfRunsError | None = None
 
 
@@ -55,10 +55,10 @@ class _CancelOperator(AdfRunsOperator):
             as_bool(dry_run, "dry_run")
 
     @abstractmethod
-    async def request(self, client: FactoryClient, *, dry_run: bool) -> CancelReport:
+    async def request(self, client: FactoryClient, *, dry_run: bool) -> reports.CancelReport:
         """Ask for the cancels."""
 
-    def watched(self, report: CancelReport) -> dict[str, Any]:
+    def watched(self, report: reports.CancelReport) -> dict[str, Any]:
         """Say what has to be final, as arguments of a watch or trigger."""
         return {
             "pipeline_run_ids": report.ids("pipeline"),
@@ -77,7 +77,7 @@ class _CancelOperator(AdfRunsOperator):
         begun = self.hook.run(self._begin)
         if begun.deadline is not None:
             self.defer(
-                trigger=AdfRunsFinalTrigger(
+                trigger=triggers.AdfRunsFinalTrigger(
                     report=begun.report.to_json(), **self.watched(begun.report), **self.place(begun.deadline)
                 ),
                 method_name="execute_complete",
@@ -87,8 +87,10 @@ class _CancelOperator(AdfRunsOperator):
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired."""
         self.link_to(context, self.view())
-        runs = [WatchedRun(**run) for run in event["runs"]]
-        return self._finish(context, CancelReport.from_json(event["report"]), runs, error_of(event))
+        runs = [watches.WatchedRun(**run) for run in event["runs"]]
+        return self._finish(
+            context, reports.CancelReport.from_json(event["report"]), runs, triggers.error_of(event)
+        )
 
     async def _begin(self, client: FactoryClient) -> _Begun:
         report = await self.request(client, dry_run=as_bool(self.dry_run, "dry_run"))
@@ -97,25 +99,29 @@ class _CancelOperator(AdfRunsOperator):
         deadline = await client.now() + timedelta(seconds=self.timeout)
         if self.deferrable:
             return _Begun(report, deadline)
-        watch = RunsFinalWatch(client, **self.watched(report))
+        watch = watches.RunsFinalWatch(client, **self.watched(report))
         try:
-            await wait_until_done(watch, client, poll_interval=self.poll_interval, deadline=deadline)
+            await watches.wait_until_done(watch, client, poll_interval=self.poll_interval, deadline=deadline)
         except AdfRunsError as error:
             return _Begun(report, runs=tuple(watch.runs), error=error)
         return _Begun(report, runs=tuple(watch.runs))
 
     def _finish(
-        self, context: Context, report: CancelReport, runs: Iterable[WatchedRun], error: AdfRunsError | None
+        self,
+        context: Context,
+        report: reports.CancelReport,
+        runs: Iterable[watches.WatchedRun],
+        error: AdfRunsError | None,
     ) -> dict[str, Any]:
         """Show and leave the report, then judge it."""
-        report = with_final_statuses(report, runs)
+        report = cancels.with_final_statuses(report, runs)
         self.log.info("%s:\n%s", "Would cancel" if report.dry_run else "Cancel", report.table())
         result = report.to_json()
         self.leave(context, result)
         if error is not None:
             raise error
         if not report.dry_run:
-            check_outcome(report)
+            cancels.check_outcome(report)
         return result
 
 
@@ -123,26 +129,20 @@ class AdfCancelPipelineRunOperator(_CancelOperator):
     """Cancel pipeline runs, and wait until they have really ended.
 
     The service answers a cancel at once and carries it out later: until then the run is Canceling, its
-    activities go
-    on and are billed. A run that has ended already is no error; its final status is in the result. One
-    unknown run
-    among others does not stop the others; it fails the task at its end.
+    activities go on and are billed. A run that has ended already is no error; its final status is in the
+    result. One unknown run among others does not stop the others; it fails the task at its end.
 
     :param run_ids: pipeline run ids, one or many. (templated)
     :param is_recursive: also cancel the runs that their ExecutePipeline activities have started, at any
-        depth, and
-        wait for those, too. If False, children that have started run to completion: a warning names them.
-        Default
-        True; the API's own default is False. (templated)
+        depth, and wait for those, too. If False, children that have started run to completion: a warning
+        names them. Default True; the API's own default is False. (templated)
 
     Leaves in XCom the report as ``return_value``: ``run_ids``, ``counts``, ``runs`` (each with ``kind``,
-    ``run_id``,
-    ``name``, ``status_before``, ``requested``, ``status``, ``left_running``, ``problem``; children come after
-    the
-    runs asked for), ``skipped``, ``dry_run``; and ``run_ids`` under its own key.
+    ``run_id``, ``name``, ``status_before``, ``requested``, ``status``, ``left_running``, ``problem``;
+    children come after the runs asked for), ``skipped``, ``dry_run``; and ``run_ids`` under its own key.
 
     :raises InvalidInput: for an empty list or ids that are none, when the DAG is parsed or before anything is
-    sent.
+        sent.
     :raises PipelineRunNotFound: if none of the runs exists.
     :raises RunsNotAsWanted: names the runs that could not be cancelled.
     :raises WaitTimedOut: when ``timeout`` is over; the cancels go on.
@@ -166,16 +166,16 @@ class AdfCancelPipelineRunOperator(_CancelOperator):
         run_ids = check_run_ids(listed(self.run_ids))
         return f"pipelineruns/{run_ids[0]}" if len(run_ids) == 1 else "pipelineruns"
 
-    async def request(self, client: FactoryClient, *, dry_run: bool) -> CancelReport:
+    async def request(self, client: FactoryClient, *, dry_run: bool) -> reports.CancelReport:
         """Ask for the cancels."""
-        return await cancel_pipeline_runs(
+        return await cancels.cancel_pipeline_runs(
             client,
             check_run_ids(listed(self.run_ids)),
             is_recursive=as_bool(self.is_recursive, "is_recursive"),
             dry_run=dry_run,
         )
 
-    def watched(self, report: CancelReport) -> dict[str, Any]:
+    def watched(self, report: reports.CancelReport) -> dict[str, Any]:
         """Say what has to be final; of a recursive cancel the children, too."""
         return {**super().watched(report), "include_children": as_bool(self.is_recursive, "is_recursive")}
 
@@ -184,34 +184,28 @@ class AdfCancelWaitingTriggerRunOperator(_CancelOperator):
     """Cancel trigger runs that wait on their dependencies, and wait until they are Cancelled.
 
     The service cancels a trigger run only in WaitingOnDependency. Runs that have ended are listed as left
-    alone;
-    what to do about those that are Running is ``on_running``.
+    alone; what to do about those that are Running is ``on_running``.
 
     :param trigger_name: the trigger, as ADF Studio shows it. (templated)
     :param run_ids: trigger run ids, one or many. (templated)
     :param window_start: instead of ids: start of a range; an aware datetime or ISO 8601 with an offset. A
-        window is
-        meant if it lies wholly inside; at most 45 days back. (templated)
+        window is meant if it lies wholly inside; at most 45 days back. (templated)
     :param window_end: end of the range; a window that ends at this time is inside. (templated)
     :param on_running: about runs that are Running: ``fail`` (default) before anything is cancelled, ``skip``
-        them,
-        or ``cancel_pipeline_runs``: cancel the pipeline runs they started, with their children, which cancels
-        the
-        trigger run, too. (templated)
+        them, or ``cancel_pipeline_runs``: cancel the pipeline runs they started, with their children, which
+        cancels the trigger run, too. (templated)
 
     Leaves in XCom the report as ``return_value``: ``run_ids``, ``counts``, ``runs`` (each with ``kind``,
-    ``run_id``,
-    ``name``, ``window_start``, ``window_end``, ``status_before``, ``requested``, ``status``, ``problem``),
-    ``skipped``
-    (each with ``run_id``, ``status`` and ``reason``), ``dry_run``; and ``run_ids`` under its own key.
+    ``run_id``, ``name``, ``window_start``, ``window_end``, ``status_before``, ``requested``, ``status``,
+    ``problem``), ``skipped`` (each with ``run_id``, ``status`` and ``reason``), ``dry_run``; and ``run_ids``
+    under its own key.
 
     :raises InvalidInput: for parameters that do not fit, when the DAG is parsed or before anything is sent.
     :raises WrongState: for running runs with ``on_running='fail'``.
     :raises WrongTriggerType: for a trigger without windows.
     :raises TriggerNotFound: for an unknown trigger.
     :raises TriggerRunNotFound: if the trigger knows none of the run ids; one unknown id among others is
-    listed, and
-        fails the task at its end.
+        listed, and fails the task at its end.
     :raises RunsNotAsWanted: names the runs that could not be cancelled.
     :raises WaitTimedOut: when ``timeout`` is over.
     """
@@ -252,16 +246,16 @@ class AdfCancelWaitingTriggerRunOperator(_CancelOperator):
         """Return the page of the trigger runs."""
         return "triggerruns"
 
-    async def request(self, client: FactoryClient, *, dry_run: bool) -> CancelReport:
+    async def request(self, client: FactoryClient, *, dry_run: bool) -> reports.CancelReport:
         """Ask for the cancels."""
-        return await cancel_waiting_trigger_runs(
+        return await cancels.cancel_waiting_trigger_runs(
             client,
             select_windows(self.trigger_name, self.run_ids, self.window_start, self.window_end),
             _on_running(self.on_running),
             dry_run=dry_run,
         )
 
-    def watched(self, report: CancelReport) -> dict[str, Any]:
+    def watched(self, report: reports.CancelReport) -> dict[str, Any]:
         """Say what has to be final."""
         return {**super().watched(report), "trigger_name": self.trigger_name}
 

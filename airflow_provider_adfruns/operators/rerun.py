@@ -5,20 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from airflow_provider_adfruns._lazily import Lazily
 from airflow_provider_adfruns.adf.errors import AdfRunsError
-from airflow_provider_adfruns.batch.report import RerunReport
-from airflow_provider_adfruns.batch.rerun import (
-    RerunWatch,
-    check_outcome,
-    find_new_runs,
-    plan_rerun,
-    submit,
-)
 from airflow_provider_adfruns.batch.selection import check_choice, rerunnable_statuses, select_windows
-from airflow_provider_adfruns.batch.watch import wait_until_done
 from airflow_provider_adfruns.operators.base import AdfRunsOperator
 from airflow_provider_adfruns.parameters import as_bool, count, is_templated
-from airflow_provider_adfruns.triggers.runs import AdfWindowsRerunTrigger, error_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +18,15 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.batch import report as reports
+    from airflow_provider_adfruns.batch import rerun as reruns
+    from airflow_provider_adfruns.batch import watch as watches
+    from airflow_provider_adfruns.triggers import runs as triggers
+else:
+    reports = Lazily("airflow_provider_adfruns.batch.report")
+    reruns = Lazily("airflow_provider_adfruns.batch.rerun")
+    watches = Lazily("airflow_provider_adfruns.batch.watch")
+    triggers = Lazily("airflow_provider_adfruns.triggers.runs")
 
 DEFAULT_MAX_WINDOWS = 1000
 
@@ -35,52 +35,42 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
     """Rerun windows of a tumbling window trigger, each once.
 
     A window is judged by its **latest** run, not by any run of the status asked for: a window that failed and
-    has
-    been rerun successfully since is left alone, and so is one that runs now. What is left alone is listed
-    with the
-    reason. One rerun is sent for each window; if its answer is lost it is not sent again, and the task fails
-    naming
-    the window.
+    has been rerun successfully since is left alone, and so is one that runs now. What is left alone is listed
+    with the reason. One rerun is sent for each window; if its answer is lost it is not sent again, and the
+    task fails naming the window.
 
     The service reruns a window with the parameters of its original run and the trigger's latest published
     definition, and evaluates its dependencies again. **New parameters cannot be passed to a rerun**; to run
-    with
-    others, run the pipeline itself (the official provider's ``AzureDataFactoryRunPipelineOperator`` does).
+    with others, run the pipeline itself (the official provider's ``AzureDataFactoryRunPipelineOperator``
+    does).
 
     Only tumbling window triggers can be rerun; for a schedule or event trigger the task fails before anything
-    is
-    sent.
+    is sent.
 
     :param trigger_name: the trigger, as ADF Studio shows it. (templated)
     :param run_ids: trigger run ids, one or many; each names its window, which is rerun if its latest run is
-        Failed
-        or Cancelled, or is the very run named. (templated)
+        Failed or Cancelled, or is the very run named. (templated)
     :param window_start: instead of ids: start of a range; an aware datetime or ISO 8601 with an offset. A
-        window is
-        meant if it lies wholly inside; at most 45 days back. (templated)
+        window is meant if it lies wholly inside; at most 45 days back. (templated)
     :param window_end: end of the range; a window that ends at this time is inside. (templated)
     :param statuses: rerun windows whose latest run has one of these; default Failed and Cancelled.
         (templated)
     :param max_windows: fail before anything is sent if more windows than this would be rerun; default 1000.
     :param dry_run: only plan: return what would be rerun, and change nothing. (templated)
     :param wait_for_completion: wait for the reruns and fail if a window has not succeeded then; without it
-        the task
-        ends as soon as the new runs are visible.
+        the task ends as soon as the new runs are visible.
 
     Leaves in XCom the report as ``return_value``: ``trigger_name``, ``planned_at``, ``dry_run``, ``run_ids``
-    (the new
-    trigger runs; of a dry run those that would be rerun), ``counts``, ``windows`` (each with
-    ``window_start``,
-    ``window_end``, ``run_id``, ``status_before``, ``step``, ``new_run_id``, ``status``, ``problem``),
-    ``skipped``
-    (each with ``run_id``, ``status`` and ``reason``); and ``run_ids`` under its own key.
+    (the new trigger runs; of a dry run those that would be rerun), ``counts``, ``windows`` (each with
+    ``window_start``, ``window_end``, ``run_id``, ``status_before``, ``step``, ``new_run_id``, ``status``,
+    ``problem``), ``skipped`` (each with ``run_id``, ``status`` and ``reason``); and ``run_ids`` under its own
+    key.
 
     :raises InvalidInput: for parameters that do not fit, when the DAG is parsed or before anything is sent.
     :raises WrongTriggerType: for a trigger without windows.
     :raises TriggerNotFound: for an unknown trigger.
     :raises TriggerRunNotFound: if the trigger knows none of the run ids; one unknown id among others is
-    listed, and
-        fails the task at its end.
+        listed, and fails the task at its end.
     :raises RunsNotAsWanted: names the windows that failed again, were refused, or whose outcome is unclear.
     :raises WaitTimedOut: when ``timeout`` is over; the reruns go on.
     """
@@ -124,12 +114,14 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
             as_bool(dry_run, "dry_run")
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Plan, submit, and wait or defer."""
+        """Plan, reruns.submit, and wait or defer."""
         self.link_to(context, "triggerruns")
         begun = self.hook.run(self._begin)
         if begun.deadline is not None:
             self.defer(
-                trigger=AdfWindowsRerunTrigger(report=begun.report.to_json(), **self.place(begun.deadline)),
+                trigger=triggers.AdfWindowsRerunTrigger(
+                    report=begun.report.to_json(), **self.place(begun.deadline)
+                ),
                 method_name="execute_complete",
             )
         return self._finish(context, begun.report, begun.error)
@@ -137,11 +129,11 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired."""
         self.link_to(context, "triggerruns")
-        return self._finish(context, RerunReport.from_json(event["report"]), error_of(event))
+        return self._finish(context, reports.RerunReport.from_json(event["report"]), triggers.error_of(event))
 
     async def _begin(self, client: FactoryClient) -> _Begun:
         """Do the worker's part, which without deferral is all of it."""
-        report = await plan_rerun(
+        report = await reruns.plan_rerun(
             client,
             select_windows(self.trigger_name, self.run_ids, self.window_start, self.window_end),
             rerunnable_statuses(self.statuses),
@@ -150,20 +142,22 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         )
         if report.dry_run or not report.windows:
             return _Begun(report)
-        report = await submit(client, report)
+        report = await reruns.submit(client, report)
         if not self.wait_for_completion:
-            return _Begun(await find_new_runs(client, report))
+            return _Begun(await reruns.find_new_runs(client, report))
         deadline = await client.now() + timedelta(seconds=self.timeout)
         if self.deferrable:
             return _Begun(report, deadline)
-        watch = RerunWatch(client, report)
+        watch = reruns.RerunWatch(client, report)
         try:
-            await wait_until_done(watch, client, poll_interval=self.poll_interval, deadline=deadline)
+            await watches.wait_until_done(watch, client, poll_interval=self.poll_interval, deadline=deadline)
         except AdfRunsError as error:
             return _Begun(watch.report, error=error)
         return _Begun(watch.report)
 
-    def _finish(self, context: Context, report: RerunReport, error: AdfRunsError | None) -> dict[str, Any]:
+    def _finish(
+        self, context: Context, report: reports.RerunReport, error: AdfRunsError | None
+    ) -> dict[str, Any]:
         """Show and leave the report, then judge it."""
         title = "Would rerun" if report.dry_run else "Rerun of"
         self.log.info("%s trigger %r:\n%s", title, report.trigger_name, report.table())
@@ -172,13 +166,13 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         if error is not None:
             raise error
         if not report.dry_run:
-            check_outcome(report)
+            reruns.check_outcome(report)
         return result
 
 
 class _Begun(NamedTuple):
     """How far the worker came: with a deadline the rest of the wait is the triggerer's."""
 
-    report: RerunReport
+    report: reports.RerunReport
     deadline: datetime | None = None
     error: AdfRunsError | None = None

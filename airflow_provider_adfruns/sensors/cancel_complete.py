@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_adfruns._airflow import AirflowSensorTimeout, default_deferrable
+from airflow_provider_adfruns._lazily import Lazily
 from airflow_provider_adfruns.adf.errors import InvalidInput, WaitTimedOut
 from airflow_provider_adfruns.adf.names import check_run_ids, check_trigger_name
 from airflow_provider_adfruns.adf.pause import pause
-from airflow_provider_adfruns.batch.report import some
 from airflow_provider_adfruns.batch.selection import listed
-from airflow_provider_adfruns.batch.watch import RunsFinalWatch, runs_table
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
 from airflow_provider_adfruns.links import AdfStudioLink, leave_link
 from airflow_provider_adfruns.parameters import as_bool, is_templated
-from airflow_provider_adfruns.triggers.runs import AdfRunsFinalTrigger, error_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -28,6 +26,13 @@ if TYPE_CHECKING:
     from airflow.sdk.bases.operatorlink import BaseOperatorLink
 
     from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.batch import report as reports
+    from airflow_provider_adfruns.batch import watch as watches
+    from airflow_provider_adfruns.triggers import runs as triggers
+else:
+    reports = Lazily("airflow_provider_adfruns.batch.report")
+    watches = Lazily("airflow_provider_adfruns.batch.watch")
+    triggers = Lazily("airflow_provider_adfruns.triggers.runs")
 
 _LAG_POLL_SECONDS = 2.0
 
@@ -45,8 +50,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
 
     :param pipeline_run_ids: pipeline runs to wait for, one or many. (templated)
     :param include_children: also wait for the runs that ExecutePipeline activities of those started, at any
-        depth.
-        (templated)
+        depth. (templated)
     :param trigger_name: the trigger of ``trigger_run_ids``. (templated)
     :param trigger_run_ids: trigger runs to wait for, one or many. (templated)
     :param azure_data_factory_conn_id: a connection of type ``adf_runs`` or ``azure_data_factory``.
@@ -56,12 +60,10 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
     :param deferrable: wait in the triggerer; default ``[operators] default_deferrable``.
     :param poke_interval: seconds between looks; also when deferred.
     :param timeout: seconds to wait at most, Airflow's ``[sensors] default_timeout`` by default; nothing is
-        cancelled
-        when it is over.
+        cancelled when it is over.
 
     Leaves in XCom ``run_ids``, ``counts`` (by status) and ``runs``, each with ``kind`` (``pipeline`` or
-    ``trigger``),
-    ``run_id``, ``name``, ``status``, ``is_final`` and ``parent_run_id``.
+    ``trigger``), ``run_id``, ``name``, ``status``, ``is_final`` and ``parent_run_id``.
 
     :raises InvalidInput: for parameters that do not fit.
     :raises PipelineRunNotFound: for an unknown pipeline run.
@@ -129,14 +131,14 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
                 result = super().execute(context)
             except AirflowSensorTimeout as error:
                 raise AirflowSensorTimeout(
-                    f"{error} {len(self._unfinished)} not final: {some(self._unfinished)}. They were left as"
-                    " they are; wait longer with a larger timeout, or look at them in ADF Studio."
+                    f"{error} {len(self._unfinished)} not final: {reports.some(self._unfinished)}. They were"
+                    " left as they are; wait longer with a larger timeout, or look at them in ADF Studio."
                 ) from error
             return self._finish(context, result)
         look = self._look()
         if look.unfinished:
             self.defer(
-                trigger=AdfRunsFinalTrigger(
+                trigger=triggers.AdfRunsFinalTrigger(
                     **self._watched(),
                     azure_data_factory_conn_id=self.azure_data_factory_conn_id,
                     resource_group_name=self.resource_group_name,
@@ -151,7 +153,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired."""
         self.studio_url = leave_link(context, self._hook, self._view())
-        error = error_of(event)
+        error = triggers.error_of(event)
         if isinstance(error, WaitTimedOut):
             raise AirflowSensorTimeout(str(error)) from error
         if error is not None:
@@ -201,7 +203,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         wanted = self._watched()
 
         async def look(client: FactoryClient) -> _Look:
-            watch = RunsFinalWatch(client, **wanted)
+            watch = watches.RunsFinalWatch(client, **wanted)
             await watch.look()
             while not {run.run_id for run in watch.runs}.issuperset(wanted["trigger_run_ids"]):
                 await pause(_LAG_POLL_SECONDS)
@@ -212,7 +214,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         return self._hook.run(look)
 
     def _finish(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
-        self.log.info("All runs are final:\n%s", runs_table(result["runs"]))
+        self.log.info("All runs are final:\n%s", watches.runs_table(result["runs"]))
         if self.do_xcom_push:
             context["ti"].xcom_push(key="run_ids", value=result["run_ids"])
         return result

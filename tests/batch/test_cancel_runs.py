@@ -17,13 +17,12 @@ from airflow_provider_adfruns.adf.errors import (
     WrongTriggerType,
 )
 from airflow_provider_adfruns.batch.cancel import (
-    OnRunning,
     cancel_pipeline_runs,
     cancel_waiting_trigger_runs,
     check_outcome,
     with_final_statuses,
 )
-from airflow_provider_adfruns.batch.selection import select_windows
+from airflow_provider_adfruns.batch.selection import OnRunning, select_windows
 from airflow_provider_adfruns.batch.watch import RunsFinalWatch, wait_until_done
 from tests.adf.talking import talk
 from tests.conftest import calls
