@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from airflow_provider_adfruns.adf.client import RunFilter
 from airflow_provider_adfruns.adf.errors import (
     AdfRunsError,
     NotWaitingOnDependency,
@@ -15,11 +16,12 @@ from airflow_provider_adfruns.adf.errors import (
     TriggerRunNotFound,
     WrongState,
 )
-from airflow_provider_adfruns.batch.plan import CancelPlan, plan_cancels
+from airflow_provider_adfruns.adf.pause import pause
+from airflow_provider_adfruns.batch.plan import CancelPlan, Exclusion, plan_cancels
 from airflow_provider_adfruns.batch.report import CancelOutcome, CancelReport, skipped_json, some
 from airflow_provider_adfruns.batch.rerun import read_history, tumbling_window_trigger
 from airflow_provider_adfruns.batch.selection import OnRunning
-from airflow_provider_adfruns.batch.watch import at_once, child_run_ids
+from airflow_provider_adfruns.batch.watch import AHEAD, QUERY_LAG_PATIENCE, at_once, child_run_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.batch.watch import WatchedRun
 
 log = logging.getLogger(__name__)
+
+_LAG_POLL_SECONDS = 2.0
 
 
 async def cancel_pipeline_runs(
@@ -68,17 +72,11 @@ async def _cancel_pipeline_run(
     )
     if run.status.is_final:
         log.info("Pipeline run %s (%s) has ended already: %s", run_id, run.pipeline_name, run.status)
-        return outcome
+        return await _with_children_left(
+            client, outcome, "it has ended, which no cancel reaches them through"
+        )
     if not is_recursive:
-        outcome = replace(outcome, left_running=tuple(await _running_children(client, run_id)))
-        if outcome.left_running:
-            log.warning(
-                "Pipeline run %s (%s) has started child runs that will run to completion, since the cancel is"
-                " not recursive: %s",
-                run_id,
-                run.pipeline_name,
-                some(outcome.left_running),
-            )
+        outcome = await _with_children_left(client, outcome, "the cancel is not recursive")
     if dry_run:
         return outcome
     try:
@@ -94,9 +92,21 @@ async def _cancel_pipeline_run(
     return replace(outcome, requested=True)
 
 
-async def _running_children(client: FactoryClient, run_id: str) -> list[str]:
-    children = await at_once(client.get_pipeline_run(child) for child in await child_run_ids(client, run_id))
-    return [child.run_id for child in children if not child.status.is_final]
+async def _with_children_left(client: FactoryClient, outcome: CancelOutcome, why: str) -> CancelOutcome:
+    """Note and name the child runs that will run to completion."""
+    ids = await child_run_ids(client, outcome.run_id)
+    children = await at_once(client.get_pipeline_run(child) for child in ids)
+    left = tuple(child.run_id for child in children if not child.status.is_final)
+    if left:
+        log.warning(
+            "Pipeline run %s (%s) has started child runs that will run to completion, since %s: %s. To end"
+            " them, cancel them by their own ids.",
+            outcome.run_id,
+            outcome.name,
+            why,
+            some(left),
+        )
+    return replace(outcome, left_running=left)
 
 
 async def cancel_waiting_trigger_runs(
@@ -127,10 +137,15 @@ async def cancel_waiting_trigger_runs(
         return CancelReport(
             dry_run=True, runs=tuple(_outcome(run) for run in to_cancel), skipped=tuple(skipped)
         )
-    outcomes = await at_once(_cancel_trigger_run(client, run) for run in plan.cancellable)
+    outcomes: list[CancelOutcome | Exclusion] = await at_once(
+        _cancel_trigger_run(client, run, on_running) for run in plan.cancellable
+    )
     if on_running is OnRunning.CANCEL_PIPELINE_RUNS:
         outcomes += await at_once(_cancel_pipelines_of(client, run) for run in plan.running)
-    return CancelReport(dry_run=False, runs=tuple(outcomes), skipped=tuple(skipped))
+    left_alone = [each for each in outcomes if isinstance(each, Exclusion)]
+    skipped.extend(skipped_json(each.window, each.run_id, each.status, each.reason) for each in left_alone)
+    runs = tuple(each for each in outcomes if isinstance(each, CancelOutcome))
+    return CancelReport(dry_run=False, runs=runs, skipped=tuple(skipped))
 
 
 def _check_plan(
@@ -164,14 +179,16 @@ def _outcome(run: TriggerRun) -> CancelOutcome:
     )
 
 
-async def _cancel_trigger_run(client: FactoryClient, run: TriggerRun) -> CancelOutcome:
+async def _cancel_trigger_run(
+    client: FactoryClient, run: TriggerRun, on_running: OnRunning
+) -> CancelOutcome | Exclusion:
+    """Cancel a run that waits; one that has begun to run meanwhile is treated as ``on_running`` says."""
     outcome = _outcome(run)
     try:
         await client.cancel_trigger_run(run.trigger_name, run.trigger_run_id)
     except NotWaitingOnDependency as error:
-        problem = f"it cannot be cancelled now; it was {run.status} when the task looked. {error}"
-        log.warning("Trigger run %s (window %s): %s", run.trigger_run_id, run.window, problem)
-        return replace(outcome, problem=problem)
+        log.info("Trigger run %s (window %s) waits no longer: %s", run.trigger_run_id, run.window, error)
+        return await _waits_no_longer(client, run, on_running, str(error))
     except AdfRunsError as error:
         log.error("Trigger run %s (window %s): %s", run.trigger_run_id, run.window, error)  # noqa: TRY400
         return replace(outcome, problem=str(error))
@@ -179,6 +196,38 @@ async def _cancel_trigger_run(client: FactoryClient, run: TriggerRun) -> CancelO
         "Trigger run %s (window %s): cancel requested, it was %s", run.trigger_run_id, run.window, run.status
     )
     return replace(outcome, requested=True)
+
+
+async def _waits_no_longer(
+    client: FactoryClient, run: TriggerRun, on_running: OnRunning, said: str
+) -> CancelOutcome | Exclusion:
+    """Look again at a run that the service would not cancel, as long as queries may lag."""
+    until = await client.now() + QUERY_LAG_PATIENCE
+    now = run
+    while now.status is run.status and await client.now() < until:
+        await pause(_LAG_POLL_SECONDS)
+        now = await _read_again(client, run)
+    outcome: CancelOutcome = replace(_outcome(now), status_before=str(run.status))
+    if now.status.is_final:
+        return outcome
+    if on_running is OnRunning.SKIP:
+        return Exclusion(
+            now.window, now.trigger_run_id, now.status, f"it waits no longer but is {now.status}"
+        )
+    if on_running is OnRunning.CANCEL_PIPELINE_RUNS and now.triggered_pipelines:
+        return replace(await _cancel_pipelines_of(client, now), status_before=str(run.status))
+    return replace(
+        outcome, problem=f"it cannot be cancelled now: it was {run.status}, and is {now.status}. {said}"
+    )
+
+
+async def _read_again(client: FactoryClient, run: TriggerRun) -> TriggerRun:
+    found = await client.query_trigger_runs(
+        last_updated_after=run.timestamp,
+        last_updated_before=await client.now() + AHEAD,
+        filters=[RunFilter("TriggerName", "Equals", (run.trigger_name,))],
+    )
+    return next((each for each in found if each.trigger_run_id == run.trigger_run_id), run)
 
 
 async def _cancel_pipelines_of(client: FactoryClient, run: TriggerRun) -> CancelOutcome:

@@ -328,9 +328,8 @@ def test_a_schedule_trigger_has_no_waiting_runs_to_cancel(factory: Factory) -> N
         cancel_waiting(factory(WINDOWS), OnRunning.SKIP, select_windows("daily", run_ids=["x"]))
 
 
-def test_a_waiting_run_that_started_running_meanwhile_is_named_with_the_services_words(
-    factory: Factory,
-) -> None:
+def late_waiter(factory: Factory) -> AdfEmulator:
+    """Return a factory in which `late` begins to run while the cancel of it is throttled."""
     emulator = factory(
         {
             "now": NOW.isoformat(),
@@ -363,15 +362,40 @@ def test_a_waiting_run_that_started_running_meanwhile_is_named_with_the_services
         }
     )
     emulator.fail_next("TriggerRuns_Cancel", status=429, count=2, retry_after=100)
-    everything = select_windows("down", window_start=NOW - timedelta(hours=12), window_end=NOW)
-    report = cancel_waiting(emulator, OnRunning.SKIP, everything)
+    return emulator
+
+
+EVERYTHING = select_windows("down", window_start=NOW - timedelta(hours=12), window_end=NOW)
+
+
+def test_a_waiting_run_that_runs_meanwhile_is_left_alone_where_running_ones_are_skipped(
+    factory: Factory,
+) -> None:
+    emulator = late_waiter(factory)
+    report = cancel_waiting(emulator, OnRunning.SKIP, EVERYTHING)
     emulator.advance(5)
     assert trigger_statuses(emulator, "down") == {"stuck": "Cancelled", "late": "Running"}
-    assert [each.run_id for each in report.awaited] == ["stuck"]
-    [problem] = report.problems
-    assert problem.run_id == "late"
-    for part in ("was WaitingOnDependency when the task looked", "not in WaitingOnDependency state"):
-        assert part in problem.problem
+    assert [each.run_id for each in report.runs] == ["stuck"]
+    [left] = [each for each in report.skipped if each["run_id"] == "late"]
+    assert left["reason"] == "it waits no longer but is Running"
+    check_outcome(report)
+
+
+def test_a_waiting_run_that_runs_meanwhile_is_cancelled_where_running_ones_are(factory: Factory) -> None:
+    emulator = late_waiter(factory)
+    report = cancel_waiting(emulator, OnRunning.CANCEL_PIPELINE_RUNS, EVERYTHING)
+    emulator.advance(60)
+    assert trigger_statuses(emulator, "down") == {"stuck": "Cancelled", "late": "Cancelled"}
+    assert sorted(each.run_id for each in report.awaited) == ["late", "stuck"]
+
+
+def test_a_waiting_run_that_runs_meanwhile_is_named_where_running_ones_fail_the_task(
+    factory: Factory,
+) -> None:
+    emulator = late_waiter(factory)
+    report = cancel_waiting(emulator, OnRunning.FAIL, EVERYTHING)
+    with pytest.raises(RunsNotAsWanted, match=r"late: .*was WaitingOnDependency, and is Running"):
+        check_outcome(report)
 
 
 @pytest.mark.parametrize("fault", [{"status": 503}, {"drop_connection": True, "processed": True}])
@@ -384,3 +408,25 @@ def test_an_unclear_cancel_of_a_trigger_run_is_named_and_sent_once(
     with pytest.raises(RunsNotAsWanted, match=r"trigger run waiting: .*may have been carried out"):
         check_outcome(report)
     assert len(calls(emulator, "TriggerRuns_Cancel")) == 1
+
+
+def test_a_recursive_cancel_of_an_ended_run_names_its_children_that_still_run(
+    factory: Factory, caplog: pytest.LogCaptureFixture
+) -> None:
+    emulator = factory(
+        {
+            "now": NOW.isoformat(),
+            "pipelines": {
+                "parent": {"activities": [{"name": "Start", "pipeline": "child", "waitOnCompletion": False}]},
+                "child": {"seconds": 3600},
+            },
+            "runs": [{"pipeline": "parent", "id": "ended", "status": "InProgress", "started": "-PT1M"}],
+        }
+    )
+    emulator.advance(60)
+    statuses = {run["pipelineName"]: run for run in emulator.pipeline_runs()}
+    assert (statuses["parent"]["status"], statuses["child"]["status"]) == ("Succeeded", "InProgress")
+    report = cancel(emulator, ["ended"], is_recursive=True)
+    assert report.runs[0].left_running == (statuses["child"]["runId"],)
+    assert "cancel them by their own ids" in caplog.text
+    assert calls(emulator, "PipelineRuns_Cancel") == []
