@@ -177,7 +177,7 @@ def test_a_processed_fault_answers_after_doing_the_work(serve: Serve) -> None:
 def test_a_dropped_connection_gives_no_answer(serve: Serve, processed: bool, runs: int) -> None:
     door = serve(night())
     door.emulator.fail_next("TriggerRuns_Rerun", drop_connection=True, processed=processed)
-    with pytest.raises(httpx.RemoteProtocolError):
+    with pytest.raises(httpx.RemoteProtocolError if processed else httpx.ReadError):
         door.rerun(door.only("hourly")[0])
     assert len(door.only("hourly")) == runs
     assert door.emulator.journal[-1].status is None
@@ -255,12 +255,6 @@ def test_a_connection_names_the_factory_and_how_to_sign_in(serve: Serve) -> None
     assert connection["login"] == "me"
     assert connection["extra"]["factory_name"] == "other"
     assert connection["extra"]["arm_endpoint"] == emulator.url
-
-
-def test_only_a_manual_clock_can_be_moved(serve: Serve) -> None:
-    door = serve(night(), clock=60.0)
-    with pytest.raises(TypeError, match="manual"):
-        door.emulator.advance(1)
 
 
 def test_time_moves_forward_only(serve: Serve) -> None:
