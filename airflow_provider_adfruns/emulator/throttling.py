@@ -83,7 +83,6 @@ class Throttle:
         left, since = self._left.get((actor, kind), (size.bucket, now))
         left = min(size.bucket, left + (now - since).total_seconds() * size.per_second)
         if left < 1:
-            self._left[actor, kind] = (left, now)
             seconds = max(1, math.ceil((1 - left) / size.per_second))
             raise _subscription_throttled(kind, subscription_id, actor, seconds)
         self._left[actor, kind] = (left - 1, now)

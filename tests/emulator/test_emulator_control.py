@@ -196,6 +196,12 @@ def test_the_clock_can_be_made_to_run_and_to_stand_still(serve: Serve) -> None:
     }
 
 
+def test_looking_at_a_clock_that_runs_shows_the_present(serve: Serve) -> None:
+    door = serve(night(), clock=1_000_000.0)
+    first, second = (door.control("GET", "/clock")["now"] for _ in range(2))
+    assert first < second
+
+
 def test_a_clock_that_runs_by_itself_can_be_moved_as_well(serve: Serve) -> None:
     emulator = serve(night(), clock="real").emulator
     before = emulator.now

@@ -169,6 +169,16 @@ def test_a_delayed_answer_comes_once_the_clock_was_moved(serve: Serve) -> None:
     assert door.emulator.journal[0].fault == "delay_seconds 5"
 
 
+def test_a_delayed_answer_comes_when_it_is_released(serve: Serve) -> None:
+    door = serve(night())
+    door.emulator.fail_next("Factories_Get", delay_seconds=5)
+    with ThreadPoolExecutor() as pool:
+        calling = pool.submit(door.get)
+        while not calling.done():
+            door.emulator.release()
+        assert calling.result().status_code == 200
+
+
 def test_a_delay_passes_by_itself_on_a_clock_that_runs(serve: Serve) -> None:
     door = serve(night(), clock=100_000.0)
     door.emulator.fail_next("Factories_Get", status=504, delay_seconds=60)
@@ -214,6 +224,14 @@ def test_a_stale_query_shows_what_was_a_while_ago(serve: Serve) -> None:
     seen = [max(run["status"] for run in door.query("/queryPipelineRuns")) for _ in range(2)]
     assert seen == ["InProgress", "Succeeded"]
     assert door.emulator.journal[-2].fault == "stale_seconds 60"
+
+
+def test_a_query_that_is_refused_leaves_staleness_and_loss_to_the_next(serve: Serve) -> None:
+    door = serve(night(150))
+    door.emulator.fail_next("*", lose="rest")
+    assert door.post("/queryTriggerRuns", {}).status_code == 400
+    assert door.emulator.journal[-1].fault is None
+    assert len(door.trigger_runs()) == 100
 
 
 @pytest.mark.parametrize(("lost", "rows"), [("page", 150), ("rest", 100)])
