@@ -20,12 +20,14 @@ def read_throttling(value: Value | None) -> Throttling:
     if not value.is_table:
         return Throttling(enabled=value.flag())
     table = value.table()
-    reads, writes, queries = table.take("reads"), table.take("writes"), table.take("queries_per_minute")
+    reads, writes, deletes = (table.take(kind) for kind in ("reads", "writes", "deletes"))
+    queries = table.take("queries_per_minute")
     table.done()
     return Throttling(
         enabled=True,
         reads=_bucket(reads),
         writes=_bucket(writes),
+        deletes=_bucket(deletes),
         queries_per_minute=queries.integer(1) if queries else QUERIES_PER_MINUTE,
     )
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.emulator.faults import Fault, Pending
     from airflow_provider_adfruns.emulator.operations import Done
     from airflow_provider_adfruns.emulator.simulation import Simulation
+    from airflow_provider_adfruns.emulator.throttling import Kind
     from airflow_provider_adfruns.emulator.wire import Generation
     from airflow_provider_adfruns.emulator.world import World
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 class _Story:
     """What became known of a request on its way.
 
-    :param left: the kind of call, ``reads`` or ``writes``, and how many are left; None: not counted.
+    :param left: the bucket of ARM it takes from, and how many are left there; None: not counted.
     :param met: the fault that meets it, whether or not it comes to do something.
     :param fault: the fault that did something.
     """
@@ -172,16 +173,13 @@ class Service:
         return enabled if enabled is not None else self.simulation.clock.setting != "manual"
 
     def _throttle(self, principal: Principal | None, operation: Operation, story: _Story) -> None:
-        throttle, writes = self._world.throttle, operation.writes
+        throttle, kind = self._world.throttle, _kind(operation)
         if self._throttles:
-            story.left = throttle.take(
-                principal,
-                writes=writes,
-                subscription_id=self._factory.scenario.factory.subscription_id,
-                now=self._factory.now,
-            )
+            subscription_id = self._factory.scenario.factory.subscription_id
+            left = throttle.take(principal, kind, subscription_id=subscription_id, now=self._factory.now)
         else:
-            story.left = throttle.untouched(writes=writes)
+            left = throttle.untouched(kind)
+        story.left = (kind, left)
 
     def _is_processed(self, operation: str, story: _Story) -> bool:
         """Say whether a call does its work: unless it meets a fault that keeps it from that."""
@@ -258,6 +256,13 @@ class Service:
         if answer.content:
             headers["Content-Type"] = "application/json; charset=utf-8"
         return replace(answer, headers=headers | answer.headers)
+
+
+def _kind(operation: Operation) -> Kind:
+    """Return the bucket of ARM that a call takes from."""
+    if operation.method == "DELETE":
+        return "deletes"
+    return "writes" if operation.writes else "reads"
 
 
 def _json(content: bytes) -> Any:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from airflow_provider_adfruns.emulator.refusals import Refusal
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.emulator.definitions import Principal
     from airflow_provider_adfruns.emulator.wire import Generation
 
+Kind: TypeAlias = Literal["reads", "writes", "deletes"]
 ANONYMOUS_OBJECT = "00000000-0000-0000-0000-000000000000"
 QUERIES_PER_MINUTE = 1000
 _MINUTE = timedelta(minutes=1)
@@ -36,25 +37,30 @@ class Throttling:
     :param enabled: None: unless the clock is moved by hand, for then nobody expects time to have to pass.
     :param reads: per principal; None: as the wire generation's time had it.
     :param writes: likewise.
+    :param deletes: likewise.
     :param queries_per_minute: run queries of everybody together.
     """
 
     enabled: bool | None = None
     reads: BucketSize | None = None
     writes: BucketSize | None = None
+    deletes: BucketSize | None = None
     queries_per_minute: int = QUERIES_PER_MINUTE
 
-    def bucket(self, kind: str, generation: Generation) -> BucketSize:
-        """Return the bucket of ``reads`` or ``writes``."""
-        return (self.writes if kind == "writes" else self.reads) or _USUAL[generation, kind]
+    def bucket(self, kind: Kind, generation: Generation) -> BucketSize:
+        """Return the bucket of a kind of calls."""
+        own = {"reads": self.reads, "writes": self.writes, "deletes": self.deletes}[kind]
+        return own or _USUAL[generation, kind]
 
 
 # The hourly limits of old are taken as buckets that fill up in an hour, for how they began anew is not known.
-_USUAL = {
+_USUAL: dict[tuple[Generation, Kind], BucketSize] = {
     ("2022", "reads"): BucketSize(250, 25),
     ("2022", "writes"): BucketSize(200, 10),
+    ("2022", "deletes"): BucketSize(200, 10),
     ("2021", "reads"): BucketSize(12_000, 12_000 / 3600),
     ("2021", "writes"): BucketSize(1_200, 1_200 / 3600),
+    ("2021", "deletes"): BucketSize(15_000, 15_000 / 3600),
 }
 
 
@@ -67,17 +73,14 @@ class Throttle:
     def __init__(self, limits: Throttling, generation: Generation) -> None:
         self._limits = limits
         self._generation: Generation = generation
-        self._left: dict[tuple[str, str], tuple[float, datetime]] = {}
+        self._left: dict[tuple[str, Kind], tuple[float, datetime]] = {}
         self._minute: tuple[datetime, int] | None = None
 
-    def take(
-        self, principal: Principal | None, *, writes: bool, subscription_id: str, now: datetime
-    ) -> tuple[str, int]:
-        """Take a call from a principal's bucket, and return its kind and how many are left.
+    def take(self, principal: Principal | None, kind: Kind, *, subscription_id: str, now: datetime) -> int:
+        """Take a call from a principal's bucket, and return how many are left.
 
         :raises Refusal: 429 SubscriptionRequestsThrottled, with the seconds until there is a token again.
         """
-        kind = "writes" if writes else "reads"
         actor = principal.object_id if principal else ANONYMOUS_OBJECT
         size = self._limits.bucket(kind, self._generation)
         left, since = self._left.get((actor, kind), (size.bucket, now))
@@ -86,12 +89,11 @@ class Throttle:
             seconds = max(1, math.ceil((1 - left) / size.per_second))
             raise _subscription_throttled(kind, subscription_id, actor, seconds)
         self._left[actor, kind] = (left - 1, now)
-        return kind, int(left - 1)
+        return int(left - 1)
 
-    def untouched(self, *, writes: bool) -> tuple[str, int]:
+    def untouched(self, kind: Kind) -> int:
         """Return what `take` would of a full bucket, for when nobody is throttled."""
-        kind = "writes" if writes else "reads"
-        return kind, int(self._limits.bucket(kind, self._generation).bucket) - 1
+        return int(self._limits.bucket(kind, self._generation).bucket) - 1
 
     def count_query(self, factory_name: str, now: datetime) -> None:
         """Count a run query.
@@ -110,7 +112,7 @@ class Throttle:
         self._minute = (minute, counted + 1)
 
 
-def _subscription_throttled(kind: str, subscription_id: str, actor: str, seconds: int) -> Refusal:
+def _subscription_throttled(kind: Kind, subscription_id: str, actor: str, seconds: int) -> Refusal:
     message = (
         f"Number of '{kind.removesuffix('s')}' requests for subscription '{subscription_id}' actor '{actor}'"
         f" exceeded. Please try again after '{seconds}' seconds."
