@@ -11,8 +11,9 @@ import sys
 import threading
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from airflow_provider_adfruns.emulator.clock import read_scale
 from airflow_provider_adfruns.emulator.reading import ScenarioError
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ what to do next:
   1. adf-emulator --scenario night.yaml --clock 60     a minute of the factory passes in a second
   2. export the AIRFLOW_CONN_... line it prints where Airflow runs
   3. run a task that reruns, cancels or waits, and watch the runs change
+  4. curl -d '{"advance": 3600}' URL/_adf/clock                              an hour passes
+     curl -d '{"operation": "TriggerRuns_Rerun", "status": 503}' URL/_adf/faults   the next rerun fails
+     curl URL/_adf                                                           lists what else can be done
 
 without --scenario a bundled example is served; --show-example prints it."""
 
@@ -98,8 +102,8 @@ def _parser() -> argparse.ArgumentParser:
         "--clock",
         default="real",
         type=_clock,
-        metavar="real|SCALE",
-        help="how fast time passes: 60 is a minute a second",
+        metavar="real|manual|SCALE",
+        help="how fast time passes: 60 is a minute a second; manual: when it is told to",
     )
     parser.add_argument(
         "--wire",
@@ -118,15 +122,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _clock(text: str) -> ClockSetting:
-    if text == "real":
-        return "real"
+    if text in {"real", "manual"}:
+        return cast("ClockSetting", text)
     try:
-        scale = float(text)
+        return read_scale(float(text))
     except ValueError:
-        scale = 0.0
-    if scale <= 0:
-        raise argparse.ArgumentTypeError(f"'real', or a scale above 0 such as 60, not {text!r}")
-    return scale
+        message = f"'real', 'manual', or a scale above 0 such as 60, not {text!r}"
+        raise argparse.ArgumentTypeError(message) from None
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,14 +1,18 @@
-"""The server's open connections, by the client's address, so that one can be closed without an answer."""
+"""The server's open connections, by the client's address, so that one can be closed out of turn."""
 
 from __future__ import annotations
 
+import socket
+import struct
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+
+_NO_LINGERING = struct.pack("ii", 1, 0)
 
 
 class Connections:
@@ -16,20 +20,29 @@ class Connections:
 
     def __init__(self) -> None:
         self._transports: dict[tuple[str, int], asyncio.Transport] = {}
+        self.protocol_class = self._make_protocol_class()
 
-    def hang_up(self, client: Sequence[Any]) -> None:
-        """Close the connection of a client at once."""
+    def reset(self, client: Sequence[Any]) -> None:
+        """Reset the connection of a client: its next read fails."""
         transport = self._transports.get((client[0], client[1]))
         if transport is not None:
+            # To linger for no time is to reset.
+            connected = transport.get_extra_info("socket")
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
             transport.abort()
+
+    def hang_up(self, client: Sequence[Any]) -> None:
+        """Close the connection of a client, once what was written to it is sent."""
+        transport = self._transports.get((client[0], client[1]))
+        if transport is not None:
+            transport.close()
 
     def abort(self) -> None:
         """Close every connection at once."""
         for transport in list(self._transports.values()):
             transport.abort()
 
-    def protocol(self) -> Callable[..., asyncio.Protocol]:
-        """Return the class by which the server talks, which keeps this record up to date."""
+    def _make_protocol_class(self) -> type[H11Protocol]:
         transports = self._transports
 
         class RecordedProtocol(H11Protocol):

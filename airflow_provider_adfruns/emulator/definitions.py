@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from airflow_provider_adfruns.emulator.throttling import Throttling
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime, timedelta
 
+    from airflow_provider_adfruns.emulator.faults import Fault
     from airflow_provider_adfruns.emulator.windows import Grid
 
 
@@ -210,7 +213,10 @@ class PastRun:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Everything a scenario says."""
+    """Everything a scenario says.
+
+    :param token_seconds: how long a token is good that the token endpoint gives out.
+    """
 
     factory: FactoryIdentity
     now: datetime
@@ -222,3 +228,6 @@ class Scenario:
     triggers: Mapping[str, TriggerDefinition]
     windows: tuple[PastWindow, ...] = ()
     runs: tuple[PastRun, ...] = ()
+    throttling: Throttling = field(default_factory=Throttling)
+    token_seconds: int = 3599
+    faults: tuple[Fault, ...] = ()

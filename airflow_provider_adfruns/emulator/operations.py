@@ -42,12 +42,14 @@ class Call:
     :param query: the query string's parameters, their names in lower case.
     :param body: the JSON sent, or None.
     :param request_id: the caller's ``x-ms-client-request-id``.
+    :param staleness: how much more than usual a query of runs lags behind.
     """
 
     names: tuple[str, ...]
     query: Mapping[str, str]
     body: Any
     request_id: str | None
+    staleness: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,10 @@ class Operations:
     def _action(self, effect: Effect, answer: Any) -> Done:
         return Done(answer if self._generation == "2022" else _EMPTY, effect)
 
+    def _seen_at(self, query: RunQuery, call: Call) -> datetime:
+        """Return the instant a query shows: further pages show that of the first."""
+        return query.position.seen_at if query.position else self._factory.now - self._lag - call.staleness
+
     # Pipeline runs
 
     def pipeline_run(self, run: PipelineRun, state: PipelineState, seen_at: datetime) -> dict[str, Any]:
@@ -118,7 +124,7 @@ class Operations:
 
     def _query_pipeline_runs(self, call: Call) -> Done:
         query = read_query(call.body, PIPELINE_RUNS)
-        seen_at = query.position.seen_at if query.position else self._factory.now - self._lag
+        seen_at = self._seen_at(query, call)
         rows, following = self._finder.page(self._factory.pipelines.runs, query, seen_at)
         return _page([self.pipeline_run(run, state, seen_at) for run, state in rows], query, following)
 
@@ -143,7 +149,7 @@ class Operations:
 
     def _query_activity_runs(self, call: Call) -> Done:
         query = read_query(call.body, ACTIVITY_RUNS)
-        seen_at = query.position.seen_at if query.position else self._factory.now - self._lag
+        seen_at = self._seen_at(query, call)
         run = self._factory.pipeline_run(call.names[0])
         rows = []
         for activity in self._factory.activities(run) if run is not None else []:
@@ -161,7 +167,7 @@ class Operations:
 
     def _query_trigger_runs(self, call: Call) -> Done:
         query = read_query(call.body, TRIGGER_RUNS)
-        seen_at = query.position.seen_at if query.position else self._factory.now - self._lag
+        seen_at = self._seen_at(query, call)
         rows, following = self._finder.page(self._factory.triggers.runs, query, seen_at)
         value = [wire.trigger_run(run, state, generation=self._generation) for run, state in rows]
         return _page(value, query, following)

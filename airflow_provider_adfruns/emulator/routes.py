@@ -76,6 +76,7 @@ OPERATIONS = (
 )
 TOKEN = "Token"  # noqa: S105 - the name of an operation
 OPERATION_NAMES = (*(operation.name for operation in OPERATIONS), TOKEN)
+RUN_QUERIES = ("PipelineRuns_QueryByFactory", "ActivityRuns_QueryByPipelineRun", "TriggerRuns_QueryByFactory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,14 @@ class Route:
     factory: str
     operation: Operation | None
     names: tuple[str, ...]
+
+    @property
+    def scope(self) -> str:
+        """The ARM id of the factory, as the caller wrote it."""
+        return (
+            f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
+            f"/providers/Microsoft.DataFactory/factories/{self.factory}"
+        )
 
 
 def find_route(method: str, path: str) -> Route | None:

@@ -25,6 +25,7 @@ from airflow_provider_adfruns.emulator.definitions import (
 )
 from airflow_provider_adfruns.emulator.parameters import as_text
 from airflow_provider_adfruns.emulator.reading import ScenarioError, Table, Value, read_yaml
+from airflow_provider_adfruns.emulator.scenario_limits import read_faults, read_throttling
 from airflow_provider_adfruns.emulator.scenario_past import read_runs, read_script, read_windows
 from airflow_provider_adfruns.emulator.windows import Frequency, Grid
 
@@ -69,6 +70,8 @@ def load_scenario(scenario: str | Path | Mapping[str, Any], now: datetime | None
         table.done()
     _check_triggers(top.place, triggers)
     runs = read_runs(top.take("runs"), pipelines, begin)
+    throttling, faults = read_throttling(top.take("throttling")), read_faults(top.take("faults"))
+    token_seconds = top.take("token_seconds")
     top.done()
     return Scenario(
         factory=factory,
@@ -81,6 +84,9 @@ def load_scenario(scenario: str | Path | Mapping[str, Any], now: datetime | None
         triggers=triggers,
         windows=tuple(windows),
         runs=runs,
+        throttling=throttling,
+        token_seconds=token_seconds.integer() if token_seconds else 3599,
+        faults=faults,
     )
 
 

@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
-import socket
 import tempfile
-import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import uvicorn
+from uvicorn import Config
 
 from airflow_provider_adfruns.emulator.app import make_app
-from airflow_provider_adfruns.emulator.clock import ClockSetting, make_clock
+from airflow_provider_adfruns.emulator.clock import Clock, ClockSetting
 from airflow_provider_adfruns.emulator.connections import Connections
-from airflow_provider_adfruns.emulator.faults import Fault
-from airflow_provider_adfruns.emulator.routes import OPERATION_NAMES
+from airflow_provider_adfruns.emulator.control import Control
+from airflow_provider_adfruns.emulator.faults import Fault, FaultWords
+from airflow_provider_adfruns.emulator.held import HeldAnswers
 from airflow_provider_adfruns.emulator.scenario import load_scenario
 from airflow_provider_adfruns.emulator.service import Service
+from airflow_provider_adfruns.emulator.serving import listen, serving
+from airflow_provider_adfruns.emulator.simulation import Simulation
+from airflow_provider_adfruns.emulator.truth import Truth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
+    from typing import Unpack
 
     from airflow_provider_adfruns.emulator.journal import JournalEntry
     from airflow_provider_adfruns.emulator.wire import Generation
 
-START_SECONDS = 30.0
-GRACE_SECONDS = 0.5
-_LOOK_AGAIN_SECONDS = 0.002
 _TOP_LEVEL = ("conn_type", "description", "host", "login", "password", "schema", "port", "extra")
 
 
@@ -60,20 +58,21 @@ class AdfEmulator:
     ) -> None:
         if wire_generation not in {"2021", "2022"}:
             raise ValueError(f"wire_generation must be '2021' or '2022', not {wire_generation!r}")
-        self._scenario = load_scenario(scenario)
+        start = load_scenario(scenario)
         self._host = host
         self._port = port
         self._tls = tls
-        self._service = Service(
-            self._scenario, make_clock(clock, self._scenario.now), wire_generation, checks_tokens=tls
-        )
+        self._simulation = Simulation(start, Clock(clock, start.now), wire_generation)
+        self._service = Service(self._simulation, wire_generation, checks_tokens=tls)
+        self._held = HeldAnswers(self._simulation.clock)
+        self._simulation.watch(self._held.look_again)
         self._stack = contextlib.ExitStack()
         self.ca_file: str | None = None
         self.url = ""
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
-            listener = _listen(self._host, self._port)
+            listener = listen(self._host, self._port)
             stack.callback(listener.close)
             scheme = "https" if self._tls else "http"
             host = f"[{self._host}]" if ":" in self._host else self._host
@@ -82,19 +81,19 @@ class AdfEmulator:
             certificate = stack.enter_context(_certificate(self._host)) if self._tls else None
             self.ca_file = str(certificate / "ca.pem") if certificate else None
             connections = Connections()
-            config = uvicorn.Config(
-                make_app(self._service, connections),
-                http=connections.protocol(),  # type: ignore[arg-type]
+            control = Control(self._simulation, self._service.gate, self._held)
+            config = Config(
+                make_app(self._service, control, self._held, connections),
                 ws="none",
                 lifespan="off",
-                loop="asyncio",
                 log_config=None,
                 access_log=False,
                 date_header=False,
                 server_header=False,
                 ssl_certfile=str(certificate / "server.pem") if certificate else None,
             )
-            stack.enter_context(_serving(config, listener, connections))
+            stack.enter_context(serving(config, listener, connections))
+            stack.callback(self._held.release)
             self._stack = stack.pop_all()
         return self
 
@@ -106,73 +105,145 @@ class AdfEmulator:
     ) -> None:
         self._stack.close()
 
+    # Time
+
     @property
     def now(self) -> datetime:
         """The factory's time."""
-        with self._service.lock:
-            self._service.catch_up()
-            return self._service.factory.now
+        with self._simulation.lock:
+            return self._simulation.catch_up().now
 
     def advance(self, seconds: float) -> None:
-        """Move a manual clock forward, and let everything happen that falls due, in order.
+        """Move the clock forward, and let everything happen that falls due, in order.
+
+        A clock that runs by itself is moved as well, and goes on from there.
 
         :param seconds: how far, in seconds of the factory.
+        :raises ValueError: they are negative.
         """
-        self._service.advance(seconds)
+        self._simulation.advance(seconds)
+
+    def advance_to(self, instant: datetime) -> None:
+        """Move the clock forward to an instant, likewise.
+
+        :param instant: UTC where it names no zone.
+        :raises ValueError: it is over already.
+        """
+        self._simulation.advance_to(instant)
+
+    def set_clock(self, setting: ClockSetting) -> None:
+        """Let the clock run otherwise from now on.
+
+        :param setting: ``real``, ``manual``, or a scale: 60.0 is a minute a second.
+        """
+        self._simulation.set_clock(setting)
+
+    # Calls and faults
 
     @property
     def journal(self) -> Sequence[JournalEntry]:
-        """Every call so far, in order."""
-        return self._service.journal()
+        """Every call so far, in order; a new beginning empties it."""
+        with self._simulation.lock:
+            return tuple(self._simulation.world.journal)
 
-    def fail_next(
-        self,
-        operation: str,
-        *,
-        status: int | None = None,
-        count: int = 1,
-        retry_after: float | None = None,
-        processed: bool = False,
-        drop_connection: bool = False,
-    ) -> None:
+    def fail_next(self, operation: str, *, count: int | None = None, **what: Unpack[FaultWords]) -> int:
         """Script a fault for coming calls.
 
         :param operation: the operation it meets, such as ``TriggerRuns_Rerun``; ``*`` is any.
-        :param status: the status answered; default 503, none with ``drop_connection``.
-        :param count: how many calls it meets. Default 1.
-        :param retry_after: seconds for a Retry-After header. Default none.
-        :param processed: whether the call does its work before it fails. Default False.
-        :param drop_connection: close the connection without an answer. Default False.
+        :param count: how many calls it meets. Default 1; all where ``for_seconds`` is given.
+        :param what: what happens to them, in the words of `Fault`. Default: status 503, not processed.
+        :return: its number, for `clear_faults`.
+        :raises ValueError: this makes no sense; the message says what does.
         """
-        if operation not in {*OPERATION_NAMES, "*"}:
-            raise ValueError(f"unknown operation {operation!r}; known are {', '.join(OPERATION_NAMES)}, *")
-        if drop_connection and status is not None:
-            raise ValueError("a dropped connection has no status")
-        if count < 1:
-            raise ValueError(f"count must be 1 or more, not {count}")
-        answered = None if drop_connection else status or 503
-        with self._service.lock:
-            self._service.faults.add(
-                Fault(operation, answered, count, retry_after, processed, drop_connection)
-            )
+        return self._add_fault(Fault(operation, count=count, **what))
+
+    def fail_sometimes(
+        self,
+        operation: str,
+        *,
+        rate: float,
+        seed: int = 0,
+        count: int | None = None,
+        **what: Unpack[FaultWords],
+    ) -> int:
+        """Let chance spoil calls: the same for the same seed and the same calls in the same order.
+
+        :param operation: the operation it meets; ``*`` is any.
+        :param rate: how probable it is for each call, above 0, up to 1.
+        :param seed: what the draws begin with. Default 0.
+        :param count: how many calls it meets at most. Default: no limit.
+        :param what: see `fail_next`.
+        :return: its number, for `clear_faults`.
+        """
+        return self._add_fault(Fault(operation, count=count, rate=rate, seed=seed, **what))
+
+    def _add_fault(self, fault: Fault) -> int:
+        with self._simulation.lock:
+            return self._simulation.world.faults.add(fault, self._simulation.catch_up().now)
+
+    @property
+    def faults(self) -> list[dict[str, Any]]:
+        """The faults that are still to come, as the control API writes them."""
+        with self._simulation.lock:
+            return self._simulation.world.faults.written(self._simulation.catch_up().now)
+
+    def clear_faults(self, number: int | None = None) -> None:
+        """Take back every fault, or the one of a number; KeyError where there is none of it."""
+        with self._simulation.lock:
+            if number is None:
+                self._simulation.world.faults.clear()
+            else:
+                self._simulation.world.faults.remove(number)
+
+    def release(self) -> None:
+        """Let go of calls that hang or are delayed: what was processed is answered, else hung up on."""
+        self._held.release()
+
+    def revoke_tokens(self, client_id: str | None = None) -> int:
+        """Revoke the tokens given out so far, of one principal or of all; return how many. Needs ``tls``."""
+        with self._simulation.lock:
+            return self._service.gate.revoke(client_id)
+
+    # Beginnings
+
+    def snapshot(self, name: str) -> None:
+        """Keep everything as it is now: runs, clock, journal, faults, limits; not tokens.
+
+        :param name: what to call it; an older snapshot of this name is replaced.
+        """
+        self._simulation.snapshot(name)
+
+    def restore(self, name: str) -> None:
+        """Bring back a snapshot; KeyError where there is none of this name."""
+        self._simulation.restore(name)
+
+    def reset(self) -> None:
+        """Bring back the scenario's start, with an empty journal."""
+        self._simulation.reset()
+
+    def load(self, scenario: str | Path | Mapping[str, Any]) -> None:
+        """Begin another scenario, with an empty journal; tokens and snapshots stay.
+
+        :raises ScenarioError: the scenario says something it cannot; nothing has changed then.
+        """
+        self._simulation.load(load_scenario(scenario))
+
+    # The truth
 
     def pipeline_runs(self) -> list[dict[str, Any]]:
         """Return every pipeline run as it is now, as the 2022 generation writes it, without query lag."""
-        with self._service.lock:
-            self._service.catch_up()
-            return self._service.truth.pipeline_runs()
+        with self._simulation.lock:
+            return Truth(self._simulation.catch_up()).pipeline_runs()
 
     def trigger_runs(self, trigger_name: str | None = None) -> list[dict[str, Any]]:
         """Return every trigger run as it is now, of one trigger or of all; no query lag, no retention."""
-        with self._service.lock:
-            self._service.catch_up()
-            return self._service.truth.trigger_runs(trigger_name)
+        with self._simulation.lock:
+            return Truth(self._simulation.catch_up()).trigger_runs(trigger_name)
 
     def activity_runs(self, run_id: str) -> list[dict[str, Any]]:
         """Return the activity runs of a pipeline run as they are now; KeyError where there is no such run."""
-        with self._service.lock:
-            self._service.catch_up()
-            return self._service.truth.activity_runs(run_id)
+        with self._simulation.lock:
+            return Truth(self._simulation.catch_up()).activity_runs(run_id)
 
     def connection(self, **overrides: Any) -> dict[str, Any]:
         """Return an Airflow connection to this factory, as the keyword arguments of ``Connection``.
@@ -181,7 +252,8 @@ class AdfEmulator:
 
         :param overrides: replace an entry, or where it has no such entry one of ``extra``.
         """
-        factory, principal = self._scenario.factory, self._scenario.principals[0]
+        scenario = self._simulation.scenario
+        factory, principal = scenario.factory, scenario.principals[0]
         extra: dict[str, Any] = {
             "tenantId": factory.tenant_id,
             "subscriptionId": factory.subscription_id,
@@ -203,76 +275,6 @@ class AdfEmulator:
     def connection_json(self, **overrides: Any) -> str:
         """Return `connection` as the JSON that ``AIRFLOW_CONN_<ID>`` takes."""
         return json.dumps(self.connection(**overrides))
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn's server, told to end by an event, for tests start and end hundreds of them."""
-
-    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
-        super().__init__(config)
-        self._connections = connections
-        self.ready = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._ending = asyncio.Event()
-
-    async def main_loop(self) -> None:
-        """Serve until told to end."""
-        self._loop = asyncio.get_running_loop()
-        await self.on_tick(0)
-        self.ready.set()
-        await self._ending.wait()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close what is open: at once where nothing is being answered, else within a moment."""
-        for server in self.servers:
-            server.close()
-        for listener in sockets or []:
-            listener.close()
-        for connection in list(self.server_state.connections):
-            connection.shutdown()
-        begun = time.monotonic()
-        while self.server_state.connections or self.server_state.tasks:
-            waited = time.monotonic() - begun
-            if waited > GRACE_SECONDS:
-                self._connections.abort()
-            if waited > 2 * GRACE_SECONDS:
-                break
-            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-
-    def end(self) -> None:
-        """Tell the server to end, from another thread."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._ending.set)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    # The protocol is named because asyncio turns Nagle's algorithm off only where it is: else answers take
-    # 40 ms.
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-    family, kind, protocol, _, address = found[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(512)
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-@contextlib.contextmanager
-def _serving(config: uvicorn.Config, listener: socket.socket, connections: Connections) -> Iterator[None]:
-    server = _Server(config, connections)
-    thread = threading.Thread(target=server.run, args=([listener],), name="adf-emulator", daemon=True)
-    thread.start()
-    try:
-        if not server.ready.wait(START_SECONDS):
-            raise RuntimeError(f"the emulator did not start within {START_SECONDS:g} s")
-        yield
-    finally:
-        server.end()
-        thread.join()
 
 
 @contextlib.contextmanager

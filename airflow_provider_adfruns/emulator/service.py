@@ -3,131 +3,95 @@
 from __future__ import annotations
 
 import json
-import threading
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from email.utils import format_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adfruns.emulator import identity
-from airflow_provider_adfruns.emulator.clock import ManualClock
-from airflow_provider_adfruns.emulator.engine import Factory
-from airflow_provider_adfruns.emulator.faults import Fault, FaultScript
+from airflow_provider_adfruns.emulator import arm, identity
+from airflow_provider_adfruns.emulator.exchange import Answer, Delivery
 from airflow_provider_adfruns.emulator.journal import JournalEntry
 from airflow_provider_adfruns.emulator.operations import Call, Operations
 from airflow_provider_adfruns.emulator.records import Effect
 from airflow_provider_adfruns.emulator.refusals import Refusal, bad_request
-from airflow_provider_adfruns.emulator.routes import TOKEN, Operation, Route, find_route
-from airflow_provider_adfruns.emulator.truth import Truth
+from airflow_provider_adfruns.emulator.routes import RUN_QUERIES, TOKEN, Operation, Route, find_route
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from airflow_provider_adfruns.emulator.clock import Clock
-    from airflow_provider_adfruns.emulator.definitions import Principal, Scenario
+    from airflow_provider_adfruns.emulator.definitions import Principal
+    from airflow_provider_adfruns.emulator.engine import Factory
+    from airflow_provider_adfruns.emulator.exchange import Request
+    from airflow_provider_adfruns.emulator.faults import Fault, Pending
+    from airflow_provider_adfruns.emulator.operations import Done
+    from airflow_provider_adfruns.emulator.simulation import Simulation
+    from airflow_provider_adfruns.emulator.throttling import Kind
     from airflow_provider_adfruns.emulator.wire import Generation
-
-API_VERSION = "2018-06-01"
-READS_LEFT = {"2022": 249, "2021": 11_999}
-WRITES_LEFT = {"2022": 199, "2021": 1_199}
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request as it came in, header names in lower story."""
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    content: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What goes back; with ``dropped`` nothing does."""
-
-    status: int
-    content: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
-    dropped: bool = False
+    from airflow_provider_adfruns.emulator.world import World
 
 
 @dataclass(slots=True)
 class _Story:
-    """What became known of a request on its way."""
+    """What became known of a request on its way.
+
+    :param left: the bucket of ARM it takes from, and how many are left there; None: not counted.
+    :param met: the fault that meets it, whether or not it comes to do something.
+    :param fault: the fault that did something.
+    """
 
     operation: str = ""
-    writes: bool = False
     principal: str = identity.ANONYMOUS
     body: Any = None
+    left: tuple[str, int] | None = None
+    met: Pending | None = None
     fault: Fault | None = None
     effect: Effect = field(default_factory=Effect)
 
 
 class Service:
-    """One factory behind its API; every use of it is under one lock.
+    """One factory behind its API.
 
     :param checks_tokens: whether callers must have signed in.
     """
 
-    def __init__(
-        self, scenario: Scenario, clock: Clock, generation: Generation, *, checks_tokens: bool
-    ) -> None:
-        self.scenario = scenario
-        self.factory = Factory(scenario)
-        self.operations = Operations(self.factory, generation)
-        self.truth = Truth(self.factory)
-        self.faults = FaultScript()
-        self.lock = threading.RLock()
+    def __init__(self, simulation: Simulation, generation: Generation, *, checks_tokens: bool) -> None:
+        self.simulation = simulation
+        self.gate = identity.Gate(lambda: simulation.scenario, checks_tokens=checks_tokens)
         self.base_url = ""
-        self._clock = clock
-        self._generation = generation
-        self._gate = identity.Gate(scenario.factory, scenario.principals, checks_tokens=checks_tokens)
-        self._journal: list[JournalEntry] = []
+        self._generation: Generation = generation
+        self._operated = simulation.factory
+        self._operations = Operations(simulation.factory, generation)
 
-    def advance(self, seconds: float) -> None:
-        """Move a manual clock, and let happen what falls due."""
-        with self.lock:
-            if not isinstance(self._clock, ManualClock):
-                raise TypeError("only a manual clock can be advanced; this one runs by itself")
-            self._clock.advance(seconds)
-            self.catch_up()
+    @property
+    def operations(self) -> Operations:
+        """The operations on the factory there is now: another one after a new beginning."""
+        if self._operated is not self._factory:
+            self._operated = self._factory
+            self._operations = Operations(self._factory, self._generation)
+        return self._operations
 
-    def catch_up(self) -> None:
-        """Let happen what is due by the clock."""
-        self.factory.advance_to(self._clock.now())
+    @property
+    def _world(self) -> World:
+        return self.simulation.world
 
-    def journal(self) -> tuple[JournalEntry, ...]:
-        """Return what was called so far."""
-        with self.lock:
-            return tuple(self._journal)
+    @property
+    def _factory(self) -> Factory:
+        return self.simulation.factory
 
     def answer(self, request: Request) -> Answer:
         """Answer a request and write it down."""
-        with self.lock:
-            self.catch_up()
+        with self.simulation.lock:
+            self.simulation.catch_up()
             story = _Story()
             try:
                 answer = self._answer(request, story)
             except Refusal as refusal:
                 answer = self._refused(refusal)
             except identity.EntraRefusal as refusal:
-                at = f"{self.factory.now:%Y-%m-%d %H:%M:%SZ}"
-                correlation = request.headers.get(
-                    "client-request-id", str(uuid.uuid5(uuid.NAMESPACE_URL, request.path))
-                )
-                answer = Answer(refusal.status, json.dumps(refusal.body(correlation, at)).encode())
-            if story.fault is not None:
-                answer = (
-                    Answer(0, dropped=True)
-                    if story.fault.drop_connection
-                    else self._refused(story.fault.refusal())
-                )
+                answer = self._sign_in_refused(request, refusal)
+            answer = self._spoilt(answer, story)
             # What an action makes due at once, an activity of no length say, happens before anybody can look.
-            self.catch_up()
+            self.simulation.catch_up()
             self._write_down(request, story, answer)
             return self._with_headers(request, story, answer)
 
@@ -138,26 +102,51 @@ class Service:
         route = find_route(request.method, request.path)
         if route is None:
             raise _not_served(request)
-        story.operation = route.operation.name if route.operation else ""
-        story.writes = bool(route.operation and route.operation.writes)
-        principal = self._gate.caller(request.headers)
+        operation = route.operation
+        story.operation = operation.name if operation else ""
+        principal = self.gate.caller(request.headers, self._factory.now)
         story.principal = principal.client_id if principal else identity.ANONYMOUS
         query = {name.lower(): value for name, value in request.query.items()}
-        self._check_version(query)
-        if route.operation is None:
+        identity_of_factory = self._factory.scenario.factory
+        arm.check_version(query, identity_of_factory.location)
+        if operation is None:
             raise _not_served(request)
-        self._check_scope(route, principal, route.operation)
+        arm.check_subscription(route, identity_of_factory)
+        self._throttle(principal, operation, story)
+        identity.check_permission(principal, operation, route.scope)
+        arm.check_factory(route, identity_of_factory)
+        if self._throttles and operation.name in RUN_QUERIES:
+            self._world.throttle.count_query(identity_of_factory.name, self._factory.now)
         story.body = _json(request.content)
-        story.fault = self.faults.next_for(route.operation.name)
-        if story.fault is not None and not story.fault.processed:
+        if not self._is_processed(operation.name, story):
             return Answer(0)
         call = Call(route.names, query, story.body, request.headers.get("x-ms-client-request-id"))
-        story.effect = Effect(next(iter(route.names[-1:]), None))
-        done = self.operations.carry_out(route.operation.name, call)
-        story.effect = (
-            done.effect if done.effect.subject else Effect(story.effect.subject, done.effect.changes)
-        )
+        return self._carry_out(route, operation, call, story)
+
+    def _carry_out(self, route: Route, operation: Operation, call: Call, story: _Story) -> Answer:
+        subject = next(iter(route.names[-1:]), None)
+        story.effect = Effect(subject)
+        fault = story.met.fault if story.met else None
+        if fault is not None and fault.stale_seconds is not None:
+            call = replace(call, staleness=timedelta(seconds=fault.stale_seconds))
+        done = self.operations.carry_out(operation.name, call)
+        if fault is not None and fault.lose is not None:
+            done = self._with_loss(operation, call, done, story)
+        story.effect = done.effect if done.effect.subject else Effect(subject, done.effect.changes)
         return Answer(HTTPStatus.OK, self.operations.written(done.answer))
+
+    def _with_loss(self, operation: Operation, call: Call, done: Done, story: _Story) -> Done:
+        """Lose a page, or what follows it; where none follows the fault waits for another call."""
+        token = done.answer.get("continuationToken")
+        if token is None or story.met is None:
+            story.met = None
+            return done
+        if story.met.fault.lose == "page":
+            return self.operations.carry_out(
+                operation.name, replace(call, body=call.body | {"continuationToken": token})
+            )
+        del done.answer["continuationToken"]
+        return done
 
     def _sign_in(self, request: Request, story: _Story) -> Answer | None:
         """Answer what a sign-in library asks, or return None where this is something else."""
@@ -165,10 +154,9 @@ class Service:
         match segments:
             case [tenant, "oauth2", "v2.0", "token"] if request.method == "POST":
                 story.operation = TOKEN
-                story.fault = self.faults.next_for(TOKEN)
-                if story.fault is not None and not story.fault.processed:
+                if not self._is_processed(TOKEN, story):
                     return Answer(0)
-                token = self._gate.issue(tenant, request.content.decode(errors="replace"))
+                token = self.gate.issue(tenant, request.content.decode(errors="replace"))
                 return Answer(HTTPStatus.OK, json.dumps(token).encode())
             case [tenant, "v2.0", ".well-known", "openid-configuration"]:
                 story.operation = TOKEN
@@ -177,82 +165,104 @@ class Service:
             case _:
                 return None
 
-    def _check_version(self, query: Mapping[str, str]) -> None:
-        version = query.get("api-version")
-        if not version:
-            message = "The api-version query parameter (?api-version=) is required for all requests."
-            raise Refusal(HTTPStatus.BAD_REQUEST, "MissingApiVersionParameter", message, arm=True)
-        if version != API_VERSION:
-            location = self.scenario.factory.location
-            message = (
-                f"No registered resource provider found for location '{location}' and API version"
-                f" '{version}' for type"
-                f" 'factories'. The supported api-versions are '2017-09-01-preview, {API_VERSION}'. The"
-                f" supported"
-                f" locations are '{location}'."
-            )
-            raise Refusal(HTTPStatus.BAD_REQUEST, "NoRegisteredProviderFound", message, arm=True)
+    # Limits and faults
 
-    def _check_scope(self, route: Route, principal: Principal | None, operation: Operation) -> None:
-        """Refuse as ARM does: an unknown subscription first, then who may not, then what is not there."""
-        factory = self.scenario.factory
-        if route.subscription_id.lower() != factory.subscription_id.lower():
-            message = f"The subscription '{route.subscription_id}' could not be found."
-            raise Refusal(HTTPStatus.NOT_FOUND, "SubscriptionNotFound", message, arm=True)
-        scope = (
-            f"/subscriptions/{route.subscription_id}/resourceGroups/{route.resource_group}"
-            f"/providers/Microsoft.DataFactory/factories/{route.factory}"
-        )
-        identity.check_permission(principal, operation, scope)
-        if route.resource_group.lower() != factory.resource_group.lower():
-            message = f"Resource group '{route.resource_group}' could not be found."
-            raise Refusal(HTTPStatus.NOT_FOUND, "ResourceGroupNotFound", message, arm=True)
-        if route.factory.lower() != factory.name.lower():
-            message = (
-                f"The Resource 'Microsoft.DataFactory/factories/{route.factory}' under resource group"
-                f" '{route.resource_group}' was not found. For more details please go to"
-                " https://aka.ms/ARMResourceNotFoundFix"
-            )
-            raise Refusal(HTTPStatus.NOT_FOUND, "ResourceNotFound", message, arm=True)
+    @property
+    def _throttles(self) -> bool:
+        enabled = self._factory.scenario.throttling.enabled
+        return enabled if enabled is not None else self.simulation.clock.setting != "manual"
+
+    def _throttle(self, principal: Principal | None, operation: Operation, story: _Story) -> None:
+        throttle, kind = self._world.throttle, _kind(operation)
+        if self._throttles:
+            subscription_id = self._factory.scenario.factory.subscription_id
+            left = throttle.take(principal, kind, subscription_id=subscription_id, now=self._factory.now)
+        else:
+            left = throttle.untouched(kind)
+        story.left = (kind, left)
+
+    def _is_processed(self, operation: str, story: _Story) -> bool:
+        """Say whether a call does its work: unless it meets a fault that keeps it from that."""
+        story.met = self._world.faults.meet(operation, self._factory.now)
+        return story.met is None or story.met.fault.is_processed
+
+    def _spoilt(self, answer: Answer, story: _Story) -> Answer:
+        """Return what becomes of an answer by the fault its call met."""
+        if story.met is None:
+            return answer
+        fault = story.met.fault
+        if (fault.lose or fault.stale_seconds) and answer.status != HTTPStatus.OK:
+            return answer
+        self._world.faults.use(story.met)
+        story.fault = fault
+        if fault.status is not None:
+            answer = self._refused(fault.refusal())
+        elif fault.refuse_token:
+            answer = self._refused(self.gate.revoked(self._factory.now))
+        elif fault.drop_connection:
+            answer = Answer(0, delivery=Delivery.CLOSED if fault.processed else Delivery.RESET)
+        elif fault.hang:
+            answer = replace(answer, delivery=Delivery.HELD)
+        elif fault.truncate:
+            answer = replace(answer, delivery=Delivery.TRUNCATED if answer.content else Delivery.CLOSED)
+        if fault.delay_seconds is not None:
+            due = self._factory.now + timedelta(seconds=fault.delay_seconds)
+            answer = replace(answer, not_before=due)
+        return answer
+
+    # Answers
 
     def _refused(self, refusal: Refusal) -> Answer:
         content = b"" if refusal.body is None else self.operations.written(refusal.body)
         return Answer(refusal.status, content, dict(refusal.headers))
 
+    def _sign_in_refused(self, request: Request, refusal: identity.EntraRefusal) -> Answer:
+        at = f"{self._factory.now:%Y-%m-%d %H:%M:%SZ}"
+        made_up = str(uuid.uuid5(uuid.NAMESPACE_URL, request.path))
+        body = refusal.body(request.headers.get("client-request-id", made_up), at)
+        return Answer(refusal.status, json.dumps(body).encode())
+
     def _write_down(self, request: Request, story: _Story, answer: Answer) -> None:
-        secret = story.operation == TOKEN
-        entry = JournalEntry(
-            sequence=len(self._journal),
-            at=self.factory.now,
-            operation=story.operation,
-            method=request.method,
-            path=request.path,
-            query=dict(request.query),
-            body=story.body,
-            status=None if answer.dropped else int(answer.status),
-            content=b"" if secret else answer.content,
-            fault=story.fault.name if story.fault else None,
-            principal=story.principal,
-            subject=story.effect.subject,
-            effect=story.effect.changes,
+        goes_back = answer.delivery in {Delivery.WHOLE, Delivery.TRUNCATED}
+        self._world.journal.append(
+            JournalEntry(
+                sequence=len(self._world.journal),
+                at=self._factory.now,
+                operation=story.operation,
+                method=request.method,
+                path=request.path,
+                query=dict(request.query),
+                body=story.body,
+                status=int(answer.status) if goes_back else None,
+                content=b"" if story.operation == TOKEN or not goes_back else answer.content,
+                fault=story.fault.name if story.fault else None,
+                principal=story.principal,
+                subject=story.effect.subject,
+                effect=story.effect.changes,
+            )
         )
-        self._journal.append(entry)
 
     def _with_headers(self, request: Request, story: _Story, answer: Answer) -> Answer:
-        request_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.scenario.seed} request {len(self._journal)}"))
+        number = len(self._world.journal)
+        request_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self._factory.scenario.seed} request {number}"))
         headers = {
-            "Date": format_datetime(
-                self.factory.now - timedelta(microseconds=self.factory.now.microsecond), usegmt=True
-            ),
+            "Date": format_datetime(self._factory.now.replace(microsecond=0), usegmt=True),
             "x-ms-request-id": request_id,
             "x-ms-correlation-request-id": request.headers.get("x-ms-correlation-request-id", request_id),
         }
-        if story.operation and story.operation != TOKEN:
-            kind, left = ("writes", WRITES_LEFT) if story.writes else ("reads", READS_LEFT)
-            headers[f"x-ms-ratelimit-remaining-subscription-{kind}"] = str(left[self._generation])
+        if story.left is not None:
+            kind, left = story.left
+            headers[f"x-ms-ratelimit-remaining-subscription-{kind}"] = str(left)
         if answer.content:
             headers["Content-Type"] = "application/json; charset=utf-8"
-        return Answer(answer.status, answer.content, headers | answer.headers, answer.dropped)
+        return replace(answer, headers=headers | answer.headers)
+
+
+def _kind(operation: Operation) -> Kind:
+    """Return the bucket of ARM that a call takes from."""
+    if operation.method == "DELETE":
+        return "deletes"
+    return "writes" if operation.writes else "reads"
 
 
 def _json(content: bytes) -> Any:

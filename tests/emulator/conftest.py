@@ -61,6 +61,11 @@ class Door:
                 return rows
             asked["continuationToken"] = answer["continuationToken"]
 
+    def control(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
+        """Call the control API, and return its JSON; `httpx.HTTPStatusError` where it refuses."""
+        sent = {} if body is None else {"json": body}
+        return self.client.request(method, f"/_adf{path}", **sent, **options).raise_for_status().json()
+
     def trigger_runs(self, *filters: tuple[str, str, list[str]]) -> list[dict[str, Any]]:
         return self.query("/queryTriggerRuns", *filters)
 

@@ -53,6 +53,20 @@ def test_the_example_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "hourly_sales" in capsys.readouterr().out
 
 
+def test_a_clock_that_stands_still_is_moved_over_the_control_api(tmp_path: Path) -> None:
+    path = tmp_path / "details.json"
+    arguments = [sys.executable, "-m", command.__name__, "--clock", "manual", "--details-file", str(path)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        assert process.stdout is not None
+        while process.stdout.readline() != "Ctrl-C ends\n":
+            pass
+        url = json.loads(path.read_text())["url"]
+        now = httpx.post(f"{url}/_adf/clock", json={"advance": 3600}).json()["now"]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    assert now == "2026-03-01T07:40:00+00:00"
+
+
 def test_it_serves_until_it_is_interrupted_and_says_how_to_connect() -> None:
     arguments = [sys.executable, "-m", "airflow_provider_adfruns.emulator.command"]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import threading
 import warnings
@@ -154,57 +155,6 @@ def test_a_trigger_says_whether_it_is_started(serve: Serve) -> None:
     assert states == ["Stopped", "Started", "Stopped"]
 
 
-def test_a_fault_answers_without_doing_the_work(serve: Serve) -> None:
-    door = serve(night())
-    door.emulator.fail_next("TriggerRuns_Rerun", status=429, retry_after=7)
-    answer = door.rerun(door.only("hourly")[0])
-    assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
-    assert len(door.only("hourly")) == 2
-    assert door.emulator.journal[-1].effect is None
-
-
-def test_a_processed_fault_answers_after_doing_the_work(serve: Serve) -> None:
-    door = serve(night())
-    door.emulator.fail_next("TriggerRuns_Rerun", status=504, processed=True)
-    assert code(door.rerun(door.only("hourly")[0])) == (504, "GatewayTimeout")
-    assert len(door.only("hourly")) == 3
-    entry = door.emulator.journal[-1]
-    assert entry.effect is not None
-    assert entry.effect["triggerRunId"] == door.only("hourly")[-1]["triggerRunId"]
-
-
-@pytest.mark.parametrize(("processed", "runs"), [(False, 2), (True, 3)])
-def test_a_dropped_connection_gives_no_answer(serve: Serve, processed: bool, runs: int) -> None:
-    door = serve(night())
-    door.emulator.fail_next("TriggerRuns_Rerun", drop_connection=True, processed=processed)
-    with pytest.raises(httpx.RemoteProtocolError):
-        door.rerun(door.only("hourly")[0])
-    assert len(door.only("hourly")) == runs
-    assert door.emulator.journal[-1].status is None
-    assert door.get().status_code == 200
-
-
-def test_a_fault_meets_as_many_calls_as_it_says_of_its_operation_only(serve: Serve) -> None:
-    door = serve(night())
-    door.emulator.fail_next("Factories_Get", status=500, count=2)
-    assert door.get("/triggers").status_code == 200
-    assert [door.get().status_code for _ in range(3)] == [500, 500, 200]
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        {"operation": "TriggerRuns_Reran"},
-        {"operation": "*", "count": 0},
-        {"operation": "*", "status": 500, "drop_connection": True},
-    ],
-)
-def test_a_fault_that_makes_no_sense_is_refused(serve: Serve, words: dict[str, Any]) -> None:
-    door = serve(night())
-    with pytest.raises(ValueError, match=r"operation|count|status"):
-        door.emulator.fail_next(**words)
-
-
 def test_the_journal_keeps_what_was_asked_and_answered(serve: Serve) -> None:
     door = serve(night())
     answer = door.post("/queryTriggerRuns", EVER)
@@ -257,12 +207,6 @@ def test_a_connection_names_the_factory_and_how_to_sign_in(serve: Serve) -> None
     assert connection["extra"]["arm_endpoint"] == emulator.url
 
 
-def test_only_a_manual_clock_can_be_moved(serve: Serve) -> None:
-    door = serve(night(), clock=60.0)
-    with pytest.raises(TypeError, match="manual"):
-        door.emulator.advance(1)
-
-
 def test_time_moves_forward_only(serve: Serve) -> None:
     door = serve(night())
     with pytest.raises(ValueError, match="forward"):
@@ -275,3 +219,11 @@ def test_a_scaled_clock_runs_as_fast_as_it_says(serve: Serve) -> None:
     while door.status(run_id) == "InProgress":
         pass
     assert door.status(run_id) == "Succeeded"
+
+
+def test_coming_and_going_says_nothing_in_anybodys_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.INFO), AdfEmulator(night()) as emulator:
+        httpx.get(emulator.url)
+    assert [record.name for record in caplog.records if record.name != "httpx"] == []

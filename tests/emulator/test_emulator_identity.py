@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from azure.core import AsyncPipelineClient
 from azure.core.exceptions import ClientAuthenticationError
+from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy
+from azure.core.rest import AsyncHttpResponse, HttpRequest
 from azure.identity import ClientSecretCredential as SyncCredential
 from azure.identity.aio import ClientSecretCredential
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
     from tests.emulator.conftest import Door, Serve
 
 SCOPE = "https://management.azure.com/.default"
@@ -122,6 +128,117 @@ def test_a_call_without_a_good_token_is_challenged(serve: Serve, headers: dict[s
     answer = serve(SCENARIO, tls=True).get(headers=headers)
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, code)
     assert answer.headers["www-authenticate"].startswith("Bearer authorization_uri=")
+
+
+@contextlib.asynccontextmanager
+async def bearer(door: Door) -> AsyncIterator[Callable[[], Awaitable[int]]]:
+    """Give a call that GETs the factory, through the bearer policy of every Azure client, for its status."""
+    async with (
+        credential(door) as signing_in,
+        AsyncPipelineClient[HttpRequest, AsyncHttpResponse](
+            door.emulator.url,
+            policies=[AsyncBearerTokenCredentialPolicy(signing_in, SCOPE, enable_cae=True)],
+            connection_verify=door.emulator.ca_file,
+        ) as client,
+    ):
+
+        async def get() -> int:
+            url = f"{door.emulator.url}{door.base}?api-version=2018-06-01"
+            return (await client.send_request(HttpRequest("GET", url))).status_code
+
+        yield get
+
+
+def calls(door: Door) -> list[tuple[str, int | None]]:
+    return [(entry.operation, entry.status) for entry in door.emulator.journal]
+
+
+def test_a_token_is_used_while_it_is_good(serve: Serve) -> None:
+    door = serve(SCENARIO, tls=True)
+
+    async def call_twice() -> list[int]:
+        async with bearer(door) as get:
+            return [await get(), await get()]
+
+    assert asyncio.run(call_twice()) == [200, 200]
+    assert calls(door) == [("Token", 200), ("Factories_Get", 200), ("Factories_Get", 200)]
+
+
+def test_an_expired_token_is_refreshed(serve: Serve) -> None:
+    door = serve({**SCENARIO, "token_seconds": 1}, tls=True)
+
+    async def call_until_there_is_another_token() -> set[int]:
+        statuses = set()
+        async with bearer(door) as get:
+            while calls(door).count(("Token", 200)) < 2:
+                statuses.add(await get())
+        return statuses
+
+    assert asyncio.run(call_until_there_is_another_token()) == {200}
+
+
+def test_an_expired_token_is_refused(serve: Serve) -> None:
+    door = serve({**SCENARIO, "token_seconds": 0}, tls=True)
+    answer = door.get(headers={"authorization": f"Bearer {token(door)}"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "ExpiredAuthenticationToken")
+
+
+def test_a_token_ends_by_the_real_clock_for_so_its_holder_counts(serve: Serve) -> None:
+    door = serve(SCENARIO, tls=True)
+    found = token(door)
+    door.emulator.advance(24 * 3600)
+    assert door.get(headers={"authorization": f"Bearer {found}"}).status_code == 200
+
+
+def test_a_revoked_token_leads_to_one_refresh(serve: Serve) -> None:
+    door = serve(SCENARIO, tls=True)
+
+    async def call_revoke_and_call() -> list[int]:
+        async with bearer(door) as get:
+            before = await get()
+            door.emulator.revoke_tokens()
+            return [before, await get()]
+
+    assert asyncio.run(call_revoke_and_call()) == [200, 200]
+    assert calls(door) == [
+        ("Token", 200),
+        ("Factories_Get", 200),
+        ("Factories_Get", 401),
+        ("Token", 200),
+        ("Factories_Get", 200),
+    ]
+
+
+def test_a_fault_that_refuses_a_token_leads_to_one_refresh_too(serve: Serve) -> None:
+    door = serve(SCENARIO, tls=True)
+    door.emulator.fail_next("Factories_Get", refuse_token=True)
+
+    async def call() -> int:
+        async with bearer(door) as get:
+            return await get()
+
+    assert asyncio.run(call()) == 200
+    assert [operation for operation, _ in calls(door)] == ["Token", "Factories_Get"] * 2
+
+
+def test_tokens_of_one_principal_can_be_revoked_alone(serve: Serve) -> None:
+    door = serve(SCENARIO, tls=True)
+    found = {
+        "operator-id": token(door),
+        "reader-id": token(door, client_id="reader-id", client_secret="secret-of-reader"),
+    }
+    assert door.control("POST", "/tokens/revoke", {"client_id": "reader-id"}) == {"revoked": 1}
+    statuses = {
+        client_id: door.get(headers={"authorization": f"Bearer {each}"}).status_code
+        for client_id, each in found.items()
+    }
+    assert statuses == {"operator-id": 200, "reader-id": 401}
+
+
+def test_who_signed_in_may_still_have_no_permission(serve: Serve) -> None:
+    door = serve(SCENARIO, tls=True)
+    found = token(door, client_id="stranger-id", client_secret="secret-of-stranger")
+    assert door.get(headers={"authorization": f"Bearer {found}"}).status_code == 403
 
 
 def test_the_journal_keeps_no_secret(serve: Serve) -> None:
