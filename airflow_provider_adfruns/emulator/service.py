@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 API_VERSION = "2018-06-01"
 READS_LEFT = {"2022": 249, "2021": 11_999}
 WRITES_LEFT = {"2022": 199, "2021": 1_199}
+DELETES_LEFT = {"2022": 199, "2021": 14_999}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,7 @@ class Service:
         story.effect = (
             done.effect if done.effect.subject else Effect(story.effect.subject, done.effect.changes)
         )
-        return Answer(HTTPStatus.OK, self.operations.written(done.answer))
+        return Answer(done.status, self.operations.written(done.answer))
 
     def _sign_in(self, request: Request, story: _Story) -> Answer | None:
         """Answer what a sign-in library asks, or return None where this is something else."""
@@ -249,6 +250,8 @@ class Service:
         }
         if story.operation and story.operation != TOKEN:
             kind, left = ("writes", WRITES_LEFT) if story.writes else ("reads", READS_LEFT)
+            if request.method == "DELETE":
+                kind, left = "deletes", DELETES_LEFT
             headers[f"x-ms-ratelimit-remaining-subscription-{kind}"] = str(left[self._generation])
         if answer.content:
             headers["Content-Type"] = "application/json; charset=utf-8"
