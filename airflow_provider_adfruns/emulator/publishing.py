@@ -1,4 +1,4 @@
-"""Pipelines and triggers as the API publishes them: JSON documents read, or refused; no scenario is read here."""
+"""Pipelines and triggers as the API publishes them: JSON documents read, or refused; no scenarios here."""
 
 from __future__ import annotations
 
