@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.contract.recording import read_recording
 from tests.contract.replay import replay
+from tests.contract.spec import assert_in_spec
+
+if TYPE_CHECKING:
+    from tests.contract.spec import Spec
 
 RECORDINGS = Path(__file__).parents[2].parent / "shared" / "adf-api" / "recordings"
 FILES = sorted(RECORDINGS.glob("*.json"))
@@ -18,9 +23,10 @@ needs_recordings = pytest.mark.skipif(not FILES, reason=f"no recordings of the l
 
 @needs_recordings
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_the_emulator_answers_as_the_recorded_service_did(path: Path) -> None:
-    report, _ = replay(read_recording(path))
+def test_the_emulator_answers_as_the_recorded_service_did(path: Path, spec: Spec | None) -> None:
+    report, emulator = replay(read_recording(path))
     assert report.differences == [], "\n".join(report.lines())
+    assert_in_spec(spec, emulator.journal)
 
 
 @needs_recordings
