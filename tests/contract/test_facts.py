@@ -1,4 +1,4 @@
-"""The list of facts itself: its words are the collection's, its tests exist, no marked statement is left out."""
+"""The list of facts: its words are the collection's, its tests exist, and no marked statement is left out."""
 
 from __future__ import annotations
 
