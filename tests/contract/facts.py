@@ -22,6 +22,7 @@ class Fact:
     deviation: str = ""
 
 
+NO_LIMITS = "Calls are not limited; a fault answers 429 where a test wants it."
 RECORDINGS = "test_the_emulator_answers_as_the_recorded_service_did"
 
 FACTS = (
@@ -280,18 +281,18 @@ FACTS = (
     ),
     Fact("A stuck run (WaitingOnDependency although", ("test_a_stuck_run_goes_on_only_by_cancel_and_rerun",)),
     # Limits
-    Fact("reads 250, refill 25/s; writes 200, refill 10/s", ("test_emulator_throttling",)),
+    Fact("reads 250, refill 25/s; writes 200, refill 10/s", (), NO_LIMITS),
     Fact(
         "Older hourly form: 12,000 reads, 1,200 writes",
         (),
-        "Both generations are limited by token buckets, which can be set; what remains is counted by them.",
+        NO_LIMITS,
     ),
     Fact(
         "Query POSTs are counted as reads; createRun, cancel, rerun, start, stop as writes [R]",
         (RECORDINGS, "test_queries_count_as_reads_and_actions_as_writes"),
     ),
-    Fact("429 carries `Retry-After` in seconds", ("test_emulator_throttling",)),
-    Fact("1,000 monitoring queries a minute per factory", ("test_emulator_throttling",)),
+    Fact("429 carries `Retry-After` in seconds", (), NO_LIMITS),
+    Fact("1,000 monitoring queries a minute per factory", (), NO_LIMITS),
     Fact(
         "10,000 concurrent pipeline runs per factory",
         (),
