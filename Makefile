@@ -1,13 +1,14 @@
-# What can be done here; `make` alone lists it. All of it needs Python 3.11 and make, and nothing else.
+# What can be done here; `make` alone lists it. All of it needs Python 3.11 and make, `contract` node as well.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CLIENTS := .contract
 CODE := airflow_provider_adfruns tests example_dags demo benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test demo bench format clean
+.PHONY: help install check test contract demo bench format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +29,20 @@ check: $(READY) ## ruff, ruff format, mypy --strict, import contracts
 test: $(READY) ## the whole test suite
 	$(BIN)/python -m pytest
 
+contract: $(READY) $(CLIENTS)/sdk9/.ready $(CLIENTS)/sdk1/.ready $(CLIENTS)/npm/.ready ## let other SDKs drive the emulator
+	$(BIN)/python -m tests.contract.clients --home $(CLIENTS)
+
+$(CLIENTS)/sdk%/.ready: tests/contract/clients/sdk%.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+$(CLIENTS)/npm/.ready: tests/contract/clients/package.json tests/contract/clients/package-lock.json
+	command -v npm >/dev/null || apt-get install --yes --quiet nodejs npm
+	mkdir -p $(@D) && cp $^ $(@D)
+	npm ci --prefix $(@D) --no-audit --no-fund --loglevel=error
+	touch $@
+
 demo: $(READY) ## watch Airflow cancel and rerun runs of a local factory, checked against its journal
 	$(BIN)/python -m demo
 
@@ -39,4 +54,4 @@ format: $(READY) ## let ruff format and mend
 	$(BIN)/ruff format $(CODE)
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(CLIENTS) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -13,11 +13,13 @@ import pytest
 from airflow_provider_adfruns.adf.identity import read_connection
 from airflow_provider_adfruns.adf.pause import moving
 from airflow_provider_adfruns.emulator import AdfEmulator
+from tests.contract.spec import assert_in_spec, read_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from airflow_provider_adfruns.adf.identity import FactoryConnection
+    from tests.contract.spec import Spec
 
 # Airflow reads these when it is first imported, which happens after this file.
 _HOME = tempfile.TemporaryDirectory(prefix="adfruns-tests-")
@@ -38,13 +40,23 @@ def pytest_unconfigure() -> None:
     _HOME.cleanup()
 
 
+@pytest.fixture(scope="session")
+def spec() -> Spec | None:
+    """Return the published spec, which lies beside the repository; None where it does not."""
+    return read_spec()
+
+
 @pytest.fixture
-def factory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., AdfEmulator]]:
-    """Start a local factory from a scenario, let every wait move its clock, and name it to Airflow."""
+def factory(monkeypatch: pytest.MonkeyPatch, spec: Spec | None) -> Iterator[Callable[..., AdfEmulator]]:
+    """Start a local factory from a scenario, let every wait move its clock, and name it to Airflow.
+
+    In the end all that was asked and answered is held against the published spec.
+    """
     with ExitStack() as stack:
 
         def start(scenario: Mapping[str, Any] | str | Path, **options: Any) -> AdfEmulator:
             emulator = stack.enter_context(AdfEmulator(scenario, **{"clock": "manual", **options}))
+            stack.callback(lambda: assert_in_spec(spec, emulator.journal))
             if options.get("clock", "manual") == "manual":
                 stack.enter_context(moving(emulator.advance))
             monkeypatch.setenv("AIRFLOW_CONN_AZURE_DATA_FACTORY_DEFAULT", emulator.connection_json())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from airflow_provider_adfruns.emulator.throttling import Throttling
 
@@ -67,6 +67,10 @@ class PipelineDefinition:
 
     :param concurrency: how many of its runs run at once, the others queue; None: no limit.
     :param cancel_seconds: how long cancelling a running activity takes.
+    :param parameters: the defaults of those of its parameters that have one.
+    :param declared: the parameters a run can be given, as others are dropped; None: whatever it is given.
+    :param document: the properties it was published with; None: told from the rest.
+    :param published: when it was published; None: before the scenario begins.
     """
 
     name: str
@@ -74,6 +78,16 @@ class PipelineDefinition:
     concurrency: int | None = None
     cancel_seconds: float = 5.0
     parameters: Mapping[str, str] = field(default_factory=dict)
+    declared: frozenset[str] | None = None
+    document: Mapping[str, Any] | None = None
+    published: datetime | None = None
+
+    def run_parameters(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Return a run's parameters: the defaults, and of those given the ones that are declared."""
+        taken = {
+            name: value for name, value in given.items() if self.declared is None or name in self.declared
+        }
+        return {**self.parameters, **taken}
 
     def activity(self, name: str) -> ActivityDefinition | None:
         """Return the activity of this name, in any case, or None."""
@@ -119,6 +133,8 @@ class TriggerDefinition:
     :param outcome: how the pipeline runs it starts end; None: as their activities say.
     :param rerun_outcome: the same for reruns, consumed rerun by rerun of one window.
     :param cancel_seconds: how long cancelling a run that waits on dependencies takes.
+    :param operation_seconds: how long after a start or stop another one is refused as concurrent.
+    :param document: the properties it was published with; None: told from the rest.
     """
 
     name: str
@@ -135,7 +151,9 @@ class TriggerDefinition:
     rerun_outcome: OutcomeScript | None = None
     rerun_seconds: float | None = None
     cancel_seconds: float = 2.0
+    operation_seconds: float = 0.0
     description: str | None = None
+    document: Mapping[str, Any] | None = None
 
 
 Permission: TypeAlias = Literal["write", "read", "none"]

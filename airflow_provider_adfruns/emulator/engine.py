@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adfruns.emulator import refusals
@@ -58,6 +59,7 @@ class Factory:
         self.scenario = scenario
         self._timeline = Timeline(scenario.now)
         self._ids = IdSource(scenario.seed)
+        self.definitions = dict(scenario.pipelines)
         self.triggers = TriggerRunner(
             scenario.triggers, self._ids, self._timeline, scenario.rerun_waiting_seconds
         )
@@ -80,7 +82,7 @@ class Factory:
 
     def pipeline(self, name: str) -> PipelineDefinition:
         """Return a pipeline by its name in any case."""
-        for known, definition in self.scenario.pipelines.items():
+        for known, definition in self.definitions.items():
             if known.casefold() == name.casefold():
                 return definition
         raise refusals.entity_missing("Pipeline", name)
@@ -88,7 +90,7 @@ class Factory:
     def trigger(self, name: str) -> TriggerPlace:
         """Return where a trigger stands, by its name in any case."""
         for known, place in self.triggers.places.items():
-            if known.casefold() == name.casefold():
+            if known.casefold() == name.casefold() and not place.deleted:
                 return place
         raise refusals.entity_missing("Trigger", name)
 
@@ -209,6 +211,11 @@ class Factory:
         """Start or stop a trigger; one that is started or stopped already stays so."""
         place = self.trigger(trigger)
         name = place.definition.name
+        if place.busy_until is not None and self.now < place.busy_until:
+            raise refusals.trigger_busy(name)
+        if started and any(each.name not in self.definitions for each in place.definition.pipelines):
+            raise refusals.pipeline_reference_missing(name)
+        place.busy_until = self.now + timedelta(seconds=place.definition.operation_seconds)
         changes = {"started": started} if place.started != started else None
         if started:
             self.triggers.start(name)

@@ -162,7 +162,7 @@ class History:
             run_id=run_id,
             definition=definition,
             group_id=start.group_id or run_id,
-            parameters={**definition.parameters, **start.parameters},
+            parameters=definition.run_parameters(start.parameters),
             invoked_by=start.invoked_by,
             plan=plan,
             parent=start.parent,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adfruns.emulator import wire
 from airflow_provider_adfruns.emulator.engine import RunRequest
 from airflow_provider_adfruns.emulator.finding import Finder
 from airflow_provider_adfruns.emulator.parameters import as_text
+from airflow_provider_adfruns.emulator.publishing import Publisher
 from airflow_provider_adfruns.emulator.query import (
     ACTIVITY_RUNS,
     PAGE_SIZE,
@@ -58,6 +60,7 @@ class Done:
 
     answer: Any
     effect: Effect
+    status: HTTPStatus = HTTPStatus.OK
 
 
 class Operations:
@@ -70,6 +73,7 @@ class Operations:
         self._factory = factory
         self._generation: Generation = generation
         self._finder = Finder(factory.is_latest)
+        self._publisher = Publisher(factory)
         self._lag = timedelta(seconds=factory.scenario.query_lag_seconds)
         self._table = {
             "Factories_Get": self._get_factory,
@@ -82,7 +86,11 @@ class Operations:
             "TriggerRuns_Cancel": self._cancel_trigger_run,
             "Pipelines_CreateRun": self._create_run,
             "Pipelines_Get": self._get_pipeline,
+            "Pipelines_CreateOrUpdate": self._put_pipeline,
+            "Pipelines_Delete": self._delete_pipeline,
             "Triggers_Get": self._get_trigger,
+            "Triggers_CreateOrUpdate": self._put_trigger,
+            "Triggers_Delete": self._delete_trigger,
             "Triggers_Start": self._start_trigger,
             "Triggers_Stop": self._stop_trigger,
             "Triggers_ListByFactory": self._list_triggers,
@@ -186,13 +194,39 @@ class Operations:
         return Done(wire.factory_resource(scenario.factory, scenario.now), Effect(scenario.factory.name))
 
     def _get_pipeline(self, call: Call) -> Done:
-        pipeline = self._factory.pipeline(call.names[0])
-        return Done(wire.pipeline_resource(pipeline, self._factory.scenario.factory), Effect(pipeline.name))
+        pipeline, scenario = self._factory.pipeline(call.names[0]), self._factory.scenario
+        published = pipeline.published or scenario.now
+        return Done(
+            wire.pipeline_resource(pipeline, scenario.factory, published=published), Effect(pipeline.name)
+        )
+
+    def _put_pipeline(self, call: Call) -> Done:
+        pipeline = self._publisher.put_pipeline(call.names[0], call.body)
+        written = wire.pipeline_resource(pipeline, self._factory.scenario.factory)
+        return Done(written, Effect(pipeline.name, {"published": pipeline.name}))
+
+    def _delete_pipeline(self, call: Call) -> Done:
+        return self._deleted(call.names[0], existed=self._publisher.delete_pipeline(call.names[0]))
 
     def _get_trigger(self, call: Call) -> Done:
         place = self._factory.trigger(call.names[0])
         written = wire.trigger_resource(place, self._factory.scenario.factory)
         return Done(written, Effect(place.definition.name))
+
+    def _put_trigger(self, call: Call) -> Done:
+        place = self._publisher.put_trigger(call.names[0], call.body)
+        name = place.definition.name
+        written = wire.trigger_resource(place, self._factory.scenario.factory)
+        return Done(written, Effect(name, {"published": name}))
+
+    def _delete_trigger(self, call: Call) -> Done:
+        return self._deleted(call.names[0], existed=self._publisher.delete_trigger(call.names[0]))
+
+    @staticmethod
+    def _deleted(name: str, *, existed: bool) -> Done:
+        """Answer a DELETE: never a body; 204 where there was nothing to delete."""
+        changes, status = ({"deleted": name}, HTTPStatus.OK) if existed else (None, HTTPStatus.NO_CONTENT)
+        return Done(_EMPTY, Effect(name, changes), status)
 
     def _start_trigger(self, call: Call) -> Done:
         return self._action(self._factory.set_started(call.names[0], started=True), {})
@@ -204,8 +238,7 @@ class Operations:
         del call
         factory = self._factory
         written = [
-            wire.trigger_resource(place, factory.scenario.factory)
-            for place in factory.triggers.places.values()
+            wire.trigger_resource(place, factory.scenario.factory) for place in self._publisher.triggers()
         ]
         return Done({"value": written}, Effect())
 

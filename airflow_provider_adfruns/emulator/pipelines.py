@@ -99,6 +99,15 @@ class PipelineRunner:
         """Return the pipeline of this name."""
         return self._definitions[name]
 
+    def define(self, definition: PipelineDefinition) -> None:
+        """Take in a pipeline as newly published; runs keep the definition that they began with.
+
+        :raises ValueError: pipelines would start each other in a circle, or one that does not exist.
+        """
+        definitions = {**self._definitions, definition.name: definition}
+        self._usual_seconds = progress.usual_seconds(definitions)
+        self._definitions = definitions
+
     def usual_seconds(self, name: str) -> float:
         """Return how long a run of this pipeline takes when nothing goes wrong."""
         return self._usual_seconds[name]
@@ -123,7 +132,7 @@ class PipelineRunner:
             run_id=run_id,
             definition=definition,
             group_id=start.group_id or run_id,
-            parameters={**definition.parameters, **start.parameters},
+            parameters=definition.run_parameters(start.parameters),
             invoked_by=start.invoked_by,
             plan=start.plan,
             parent=start.parent,

@@ -22,6 +22,8 @@ class TriggerPlace:
     :param cursor: the next window, or schedule time, to make a run for.
     :param first: the first window that is simulated; older ones without runs count as long succeeded.
     :param session: counts starts and stops, so that what was due before a stop is void.
+    :param deleted: nobody can ask for it any more; runs it has made go on.
+    :param busy_until: until when another start or stop is refused.
     """
 
     definition: TriggerDefinition
@@ -29,6 +31,8 @@ class TriggerPlace:
     cursor: int
     first: int
     session: int = 0
+    deleted: bool = False
+    busy_until: datetime | None = None
     wake: datetime | None = None
     by_window: dict[int, list[TriggerRun]] = field(default_factory=dict)
     rerun_scripts: dict[int, tuple[OutcomeScript | None, float | None]] = field(default_factory=dict)

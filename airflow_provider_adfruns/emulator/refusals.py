@@ -73,9 +73,8 @@ def run_id_malformed(run_id: str, pipeline: str) -> Refusal:
 def queue_full() -> Refusal:
     """Return the refusal of a run beyond the 100 a pipeline may have queued; its code is a guess."""
     return bad_request(
-        "Pipeline execution throttled. If the concurrency value is set for a pipeline, a maximum of 100"
-        " runs will be "
-        "queued for execution."
+        "Pipeline execution throttled. If the concurrency value is set for a pipeline, a maximum of 100 runs"
+        " will be queued for execution."
     )
 
 
@@ -111,3 +110,32 @@ def entity_missing(kind: str, name: str) -> Refusal:
 def no_such_run() -> Refusal:
     """Return the answer to a GET of an unknown pipeline run: 404 with an empty body."""
     return Refusal(HTTPStatus.NOT_FOUND, None)
+
+
+def trigger_busy(trigger: str) -> Refusal:
+    """Return the refusal of a start or stop beside another one; its status and code are a guess."""
+    return bad_request("Concurrent operations on a trigger are not allowed.", trigger)
+
+
+def pipeline_reference_missing(trigger: str) -> Refusal:
+    """Return the refusal to start a trigger whose pipeline does not exist."""
+    return bad_request(f"Missing or invalid pipeline references for trigger {trigger}", trigger)
+
+
+def start_time_fixed(trigger: str) -> Refusal:
+    """Return the refusal to give a tumbling window trigger another start; its status is a guess."""
+    message = "Start time cannot be updated for Tumbling Window Trigger."
+    code = "TumblingWindowTriggerStartTimeUpdateNotAllowed"
+    return Refusal(HTTPStatus.BAD_REQUEST, code, message, target=trigger)
+
+
+def trigger_started(trigger: str) -> Refusal:
+    """Return the refusal to change or delete a trigger that is started; a guess."""
+    message = "Cannot update enabled Trigger; trigger needs to be disabled first."
+    return Refusal(HTTPStatus.BAD_REQUEST, "TriggerEnabledCannotUpdate", message, target=trigger)
+
+
+def not_simulated(what: str) -> Refusal:
+    """Return the loud answer to a definition that the service takes and the emulator cannot simulate."""
+    message = f"The emulator does not simulate {what}. What it does is listed in docs/emulator.md."
+    return Refusal(HTTPStatus.NOT_IMPLEMENTED, "NotServedByTheEmulator", message, arm=True)

@@ -68,7 +68,11 @@ OPERATIONS = (
         "Pipelines_CreateRun", "POST", ("pipelines", "*", "createrun"), "pipelines/createrun/action", True
     ),
     Operation("Pipelines_Get", "GET", ("pipelines", "*"), "pipelines/read"),
+    Operation("Pipelines_CreateOrUpdate", "PUT", ("pipelines", "*"), "pipelines/write", True),
+    Operation("Pipelines_Delete", "DELETE", ("pipelines", "*"), "pipelines/delete", True),
     Operation("Triggers_Get", "GET", ("triggers", "*"), "triggers/read"),
+    Operation("Triggers_CreateOrUpdate", "PUT", ("triggers", "*"), "triggers/write", True),
+    Operation("Triggers_Delete", "DELETE", ("triggers", "*"), "triggers/delete", True),
     Operation("Triggers_Start", "POST", ("triggers", "*", "start"), "triggers/start/action", True),
     Operation("Triggers_Stop", "POST", ("triggers", "*", "stop"), "triggers/stop/action", True),
     Operation("Triggers_ListByFactory", "GET", ("triggers",), "triggers/read"),

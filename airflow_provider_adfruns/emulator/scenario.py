@@ -42,6 +42,7 @@ _CONDITIONS = ("Succeeded", "Failed", "Completed", "Skipped")
 _TUMBLING = ("Minute", "Hour", "Month")
 _SCHEDULE = ("Minute", "Hour", "Day", "Week", "Month")
 _GRID_DAYS = 60
+MOST_DEPENDENCIES = 5
 
 
 def load_scenario(scenario: str | Path | Mapping[str, Any], now: datetime | None = None) -> Scenario:
@@ -167,6 +168,7 @@ def _pipeline(name: str, value: Value) -> PipelineDefinition:
         concurrency=concurrency.integer(1) if concurrency else None,
         cancel_seconds=cancel.number() if cancel else 5.0,
         parameters=_parameters(parameters),
+        declared=frozenset(_parameters(parameters)) if parameters else None,
     )
     names = [activity.name for activity in defined]
     for activity in defined:
@@ -232,6 +234,9 @@ def _trigger(
         table.take("cancel_seconds"),
         table.take("dependsOn"),
     )
+    operation = table.take("operation_seconds")
+    if depends_on is not None and len(depends_on.items()) > MOST_DEPENDENCIES:
+        depends_on.fail(f"at most {MOST_DEPENDENCIES} dependencies")
     pipeline, parameters = table.need("pipeline"), _parameters(table.take("parameters"))
     for each in pipeline.items():
         if each.text() not in pipelines:
@@ -253,6 +258,7 @@ def _trigger(
         rerun_outcome=read_script(rerun_outcome) if rerun_outcome else None,
         rerun_seconds=rerun_seconds.number() if rerun_seconds else None,
         cancel_seconds=cancel.number() if cancel else 2.0,
+        operation_seconds=operation.number() if operation else 0.0,
         description=description.text() if description else None,
     )
 

@@ -133,7 +133,7 @@ class Service:
         if fault is not None and fault.lose is not None:
             done = self._with_loss(operation, call, done, story)
         story.effect = done.effect if done.effect.subject else Effect(subject, done.effect.changes)
-        return Answer(HTTPStatus.OK, self.operations.written(done.answer))
+        return Answer(done.status, self.operations.written(done.answer))
 
     def _with_loss(self, operation: Operation, call: Call, done: Done, story: _Story) -> Done:
         """Lose a page, or what follows it; where none follows the fault waits for another call."""

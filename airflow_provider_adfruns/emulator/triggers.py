@@ -94,6 +94,17 @@ class TriggerRunner:
 
     # What may be asked of a trigger
 
+    def define(self, definition: TriggerDefinition) -> None:
+        """Take in a stopped trigger as newly published; the same grid goes on with the window it stood at."""
+        old = self.places.get(definition.name)
+        if old is not None and not old.deleted and _same_grid(old.definition, definition):
+            old.definition = definition
+            return
+        place = make_place(definition, self._timeline.now)
+        # What was due for the old trigger of this name stays void.
+        place.session = old.session + 1 if old is not None else 0
+        self.places[definition.name] = place
+
     def start(self, name: str) -> None:
         """Start a trigger; it goes on with the window it stood at."""
         place = self.places[name]
@@ -114,7 +125,8 @@ class TriggerRunner:
     def rerun(self, run: TriggerRun) -> TriggerRun:
         """Make a new run of a final run's window, in the same group; the old one stays as it is."""
         place = self.places[run.name]
-        number = sum(each.rerun_number is not None for each in place.by_window[_index(run)])
+        runs = place.by_window.get(_index(run), ())
+        number = sum(each.rerun_number is not None for each in runs)
         again = self._create(place, run.window, group_id=run.group_id, rerun_number=number)
         self._timeline.schedule(self._timeline.now + self._rerun_waiting, RerunReady(again.run_id))
         return again
@@ -333,3 +345,8 @@ def _index(run: TriggerRun) -> int:
     if run.window is None:
         raise ValueError(f"trigger run {run.run_id} has no window")
     return run.window.index
+
+
+def _same_grid(one: TriggerDefinition, other: TriggerDefinition) -> bool:
+    """Say whether two triggers have the same windows, whenever they end."""
+    return one.type == other.type and replace(one.grid, end=None) == replace(other.grid, end=None)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         FactoryIdentity,
         PipelineDefinition,
         PipelineReference,
+        TriggerDefinition,
         WindowDependency,
     )
     from airflow_provider_adfruns.emulator.places import TriggerPlace
@@ -181,8 +182,20 @@ def factory_resource(factory: FactoryIdentity, created: datetime) -> dict[str, A
     }
 
 
-def pipeline_resource(pipeline: PipelineDefinition, factory: FactoryIdentity) -> dict[str, Any]:
-    """Write a pipeline's definition."""
+def pipeline_resource(
+    pipeline: PipelineDefinition, factory: FactoryIdentity, published: datetime | None = None
+) -> dict[str, Any]:
+    """Write a pipeline's definition.
+
+    :param published: when it was published, which a GET tells; None: the answer to its publishing does not.
+    """
+    properties = _pipeline_properties(pipeline) if pipeline.document is None else dict(pipeline.document)
+    if published is not None:
+        properties["lastPublishTime"] = f"{published:%Y-%m-%dT%H:%M:%SZ}"
+    return _resource("pipelines", pipeline.name, properties, factory, str(pipeline.published))
+
+
+def _pipeline_properties(pipeline: PipelineDefinition) -> dict[str, Any]:
     properties: dict[str, Any] = {"activities": [_activity(activity) for activity in pipeline.activities]}
     if pipeline.parameters:
         properties["parameters"] = {
@@ -190,7 +203,7 @@ def pipeline_resource(pipeline: PipelineDefinition, factory: FactoryIdentity) ->
         }
     if pipeline.concurrency is not None:
         properties["concurrency"] = pipeline.concurrency
-    return _resource("pipelines", pipeline.name, properties, factory, "")
+    return properties
 
 
 def _activity(activity: ActivityDefinition) -> dict[str, Any]:
@@ -215,6 +228,12 @@ def trigger_resource(place: TriggerPlace, factory: FactoryIdentity) -> dict[str,
     """Write a trigger's definition and whether it is started."""
     trigger = place.definition
     state = "Started" if place.started else "Stopped"
+    properties = _trigger_properties(trigger) if trigger.document is None else dict(trigger.document)
+    properties["runtimeState"] = state
+    return _resource("triggers", trigger.name, properties, factory, f"{state} {trigger.grid}")
+
+
+def _trigger_properties(trigger: TriggerDefinition) -> dict[str, Any]:
     properties: dict[str, Any] = {"type": trigger.type}
     if trigger.description is not None:
         properties["description"] = trigger.description
@@ -240,8 +259,7 @@ def trigger_resource(place: TriggerPlace, factory: FactoryIdentity) -> dict[str,
             },
             "dependsOn": [_dependency(trigger.name, each) for each in trigger.depends_on],
         }
-    properties["runtimeState"] = state
-    return _resource("triggers", trigger.name, properties, factory, state)
+    return properties
 
 
 def _reference(reference: PipelineReference) -> dict[str, Any]:

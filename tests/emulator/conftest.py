@@ -10,9 +10,12 @@ import httpx
 import pytest
 
 from airflow_provider_adfruns.emulator import AdfEmulator
+from tests.contract.spec import assert_in_spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.contract.spec import Spec
 
 EVER = {"lastUpdatedAfter": "2020-01-01T00:00:00Z", "lastUpdatedBefore": "2030-01-01T00:00:00Z"}
 
@@ -91,13 +94,15 @@ class Serve(Protocol):
 
 
 @pytest.fixture
-def serve() -> Iterator[Serve]:
+def serve(spec: Spec | None) -> Iterator[Serve]:
+    """Serve scenarios; in the end all that was asked and answered is held against the published spec."""
     with contextlib.ExitStack() as stack:
 
         def open_door(scenario: Any, **options: Any) -> Door:
             if isinstance(scenario, dict):
                 scenario = {"now": "2026-03-01T06:40:00Z", **scenario}
             emulator = stack.enter_context(AdfEmulator(scenario, **{"clock": "manual", **options}))
+            stack.callback(lambda: assert_in_spec(spec, emulator.journal))
             # Loading the usual certificates takes longer than most tests do.
             verify = ssl.create_default_context(cafile=emulator.ca_file) if emulator.ca_file else False
             client = stack.enter_context(httpx.Client(base_url=emulator.url, timeout=10, verify=verify))

@@ -75,7 +75,7 @@ def test_an_unknown_trigger_or_pipeline_is_not_found(serve: Serve, path: str) ->
     assert answer.json()["error"]["target"] == "nope"
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/datasets"), ("DELETE", "/triggers/hourly")])
+@pytest.mark.parametrize(("method", "path"), [("GET", "/datasets"), ("PATCH", "/triggers/hourly")])
 def test_what_is_not_served_says_so_loudly(serve: Serve, method: str, path: str) -> None:
     answer = serve(night()).call(method, path)
     assert answer.status_code == 501

@@ -61,10 +61,16 @@ def test_a_request_id_used_again_starts_nothing(serve: Serve) -> None:
 
 
 def test_parameters_are_text_on_the_run(serve: Serve) -> None:
-    door = serve({"pipelines": {"load": {"parameters": {"day": "monday"}}}})
+    door = serve({"pipelines": {"load": {}}})
     run_id = created(door, "load", {"names": ["a.csv"], "n": 1})
     parameters = door.get(f"/pipelineruns/{run_id}").json()["parameters"]
-    assert parameters == {"day": "monday", "names": '["a.csv"]', "n": "1"}
+    assert parameters == {"names": '["a.csv"]', "n": "1"}
+
+
+def test_a_run_takes_the_declared_parameters_and_drops_the_others(serve: Serve) -> None:
+    door = serve({"pipelines": {"load": {"parameters": {"day": "monday", "n": 0}}}})
+    run_id = created(door, "load", {"names": ["a.csv"], "n": 1})
+    assert door.get(f"/pipelineruns/{run_id}").json()["parameters"] == {"day": "monday", "n": "1"}
 
 
 def test_outcomes_are_consumed_run_by_run(serve: Serve) -> None:

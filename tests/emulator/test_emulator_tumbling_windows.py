@@ -110,10 +110,20 @@ def test_the_journal_says_which_run_a_rerun_made(serve: Serve) -> None:
     }
 
 
-def test_a_run_that_has_not_ended_cannot_be_rerun(serve: Serve) -> None:
-    door = serve(failed_windows(1, status="Running"))
-    answer = door.rerun(door.only("hourly")[0])
-    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "BadRequest")
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("Succeeded", 200),
+        ("Failed", 200),
+        ("Cancelled", 200),
+        ("Running", 400),
+        ("Waiting", 400),
+        ("WaitingOnDependency", 400),
+    ],
+)
+def test_only_a_final_run_can_be_rerun(serve: Serve, status: str, expected: int) -> None:
+    door = serve(failed_windows(1, status=status))
+    assert door.rerun(door.only("hourly")[0]).status_code == expected
 
 
 def test_a_schedule_triggers_run_cannot_be_rerun(serve: Serve) -> None:
@@ -239,8 +249,9 @@ def test_a_cancelled_waiting_run_keeps_its_status_until_the_cancellation_is_comp
     assert door.rerun(run).status_code == 400
 
 
-def test_a_run_not_waiting_on_a_dependency_cannot_be_cancelled(serve: Serve) -> None:
-    door = serve(failed_windows(1))
+@pytest.mark.parametrize("status", ["Succeeded", "Failed", "Cancelled", "Running", "Waiting"])
+def test_a_run_not_waiting_on_a_dependency_cannot_be_cancelled(serve: Serve, status: str) -> None:
+    door = serve(failed_windows(1, status=status))
     run = door.only("hourly")[0]
     answer = door.cancel_waiting(run)
     assert answer.status_code == 400
