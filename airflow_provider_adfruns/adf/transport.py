@@ -69,7 +69,7 @@ def judge_answer(status: int) -> Verdict:
     """
     if status == 429:  # noqa: PLR2004
         return Verdict.NOT_PROCESSED
-    if status in {408, 500, 502, 503, 504} or status > 504:  # noqa: PLR2004
+    if status == 408 or status >= 500:  # noqa: PLR2004
         return Verdict.AMBIGUOUS
     return Verdict.FINAL
 
