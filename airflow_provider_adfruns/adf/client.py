@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import uuid
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from airflow_provider_adfruns.adf.errors import (
@@ -22,15 +19,15 @@ from airflow_provider_adfruns.adf.errors import (
 )
 from airflow_provider_adfruns.adf.model import ActivityRun, PipelineRun, Trigger, TriggerRun
 from airflow_provider_adfruns.adf.names import check_pipeline_name, check_run_id, check_trigger_name
+from airflow_provider_adfruns.adf.queries import query_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
     from types import ModuleType
 
     from airflow_provider_adfruns.adf.identity import FactoryConnection
-
-HISTORY = timedelta(days=45)
-"""How long a factory keeps its runs; older queries are silently truncated."""
+    from airflow_provider_adfruns.adf.queries import RunFilter
 
 TROUBLE_BUDGET_SECONDS = 120.0
 """How long one request is repeated through trouble by default, in seconds."""
@@ -44,21 +41,6 @@ class _FromWire(Protocol):
 
 
 _Parsed = TypeVar("_Parsed", bound=_FromWire)
-
-
-@dataclass(frozen=True, slots=True)
-class RunFilter:
-    """One condition of a query, in the API's own words.
-
-    :param operand: such as ``TriggerName``, ``Status`` or ``PipelineName``; there is none for run ids or
-        windows.
-    :param operator: ``Equals``, ``NotEquals``, ``In`` or ``NotIn``.
-    :param values: what to compare with.
-    """
-
-    operand: str
-    operator: str
-    values: tuple[str, ...]
 
 
 class FactoryClient:
@@ -345,20 +327,7 @@ class FactoryClient:
         found: dict[str, _Parsed] = {}
         token: str | None = None
         for _ in range(_MOST_PAGES):
-            body: dict[str, Any] = {
-                "lastUpdatedAfter": _wire_time(after),
-                "lastUpdatedBefore": _wire_time(before),
-            }
-            if filters:
-                body["filters"] = [
-                    {"operand": each.operand, "operator": each.operator, "values": list(each.values)}
-                    for each in filters
-                ]
-            if token:
-                body["continuationToken"] = token
-            # bytes, since the SDK's majors name the fields of their models differently
-            parameters = json.dumps(body).encode()
-            wire = await send(parameters)
+            wire = await send(query_body(after, before, tuple(filters), token))
             for member in self._members(wire):
                 parsed = self._parse(kind, member)
                 found[key(parsed)] = parsed
@@ -422,10 +391,6 @@ def _import_sdk() -> ModuleType:
     from airflow_provider_adfruns.adf import sdk  # noqa: PLC0415 - parsing a DAG must not import azure
 
     return sdk
-
-
-def _wire_time(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _body_of(response: Any, _: object, __: object) -> Any:

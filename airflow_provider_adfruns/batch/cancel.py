@@ -6,7 +6,6 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow_provider_adfruns.adf.client import RunFilter
 from airflow_provider_adfruns.adf.errors import (
     AdfRunsError,
     NotWaitingOnDependency,
@@ -17,6 +16,7 @@ from airflow_provider_adfruns.adf.errors import (
     WrongState,
 )
 from airflow_provider_adfruns.adf.pause import pause
+from airflow_provider_adfruns.adf.queries import RunFilter
 from airflow_provider_adfruns.batch.plan import CancelPlan, Exclusion, plan_cancels
 from airflow_provider_adfruns.batch.report import CancelOutcome, CancelReport, skipped_json, some
 from airflow_provider_adfruns.batch.rerun import read_history, tumbling_window_trigger

@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from airflow_provider_adfruns.adf.client import FactoryClient, RunFilter
 from airflow_provider_adfruns.adf.errors import (
     AdfRunsError,
     InvalidInput,
@@ -17,6 +16,7 @@ from airflow_provider_adfruns.adf.errors import (
     WaitTimedOut,
     WrongTriggerType,
 )
+from airflow_provider_adfruns.adf.queries import RunFilter
 from airflow_provider_adfruns.batch.plan import RerunPlan, newest_since, plan_reruns
 from airflow_provider_adfruns.batch.report import RerunReport, Step, WindowOutcome, skipped_json, some
 from airflow_provider_adfruns.batch.watch import (
@@ -29,6 +29,7 @@ from airflow_provider_adfruns.batch.watch import (
 )
 
 if TYPE_CHECKING:
+    from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.adf.model import Trigger, TriggerRun, TriggerRunStatus, Window
     from airflow_provider_adfruns.batch.selection import WindowSelection
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from airflow_provider_adfruns.adf.client import HISTORY
 from airflow_provider_adfruns.adf.errors import InvalidInput
 from airflow_provider_adfruns.adf.model import TriggerRun, TriggerRunStatus, Window
 from airflow_provider_adfruns.adf.names import check_run_ids, check_trigger_name
+from airflow_provider_adfruns.adf.queries import HISTORY
 
 FINAL_STATUSES = frozenset(status for status in TriggerRunStatus if status.is_final)
 DEFAULT_RERUN_STATUSES = frozenset({TriggerRunStatus.FAILED, TriggerRunStatus.CANCELLED})

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from airflow_provider_adfruns.adf.client import HISTORY, FactoryClient, RunFilter
 from airflow_provider_adfruns.adf.errors import TriggerRunNotFound, WaitTimedOut
 from airflow_provider_adfruns.adf.pause import pause
+from airflow_provider_adfruns.adf.queries import HISTORY, RunFilter
 from airflow_provider_adfruns.batch.report import columns, some
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping, Sequence
 
+    from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.adf.model import PipelineRun, TriggerRun
 
 _Result = TypeVar("_Result")

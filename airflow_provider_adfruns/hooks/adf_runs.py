@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from airflow.sdk import BaseHook
 
-from airflow_provider_adfruns.adf.client import TROUBLE_BUDGET_SECONDS, FactoryClient, RunFilter
+from airflow_provider_adfruns.adf.client import TROUBLE_BUDGET_SECONDS, FactoryClient
 from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput
 from airflow_provider_adfruns.adf.identity import FactoryConnection, read_connection
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from airflow_provider_adfruns.adf.model import ActivityRun, PipelineRun, Trigger, TriggerRun
+    from airflow_provider_adfruns.adf.queries import RunFilter
 
 _Result = TypeVar("_Result")
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_adfruns.adf.client import RunFilter
 from airflow_provider_adfruns.adf.errors import (
     AdfRunsError,
     FactoryNotFound,
@@ -21,6 +20,7 @@ from airflow_provider_adfruns.adf.errors import (
     WrongTriggerType,
 )
 from airflow_provider_adfruns.adf.model import PipelineRunStatus, TriggerRunStatus, Window
+from airflow_provider_adfruns.adf.queries import RunFilter
 from tests.adf.talking import talk
 from tests.conftest import calls
 

@@ -12,9 +12,9 @@ import pytest
 from airflow.models.connection import Connection as ServerConnection
 from airflow.sdk import Connection
 
-from airflow_provider_adfruns.adf.client import RunFilter
 from airflow_provider_adfruns.adf.errors import InvalidInput, PipelineRunNotFound
 from airflow_provider_adfruns.adf.identity import Authentication
+from airflow_provider_adfruns.adf.queries import RunFilter
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
 from tests.conftest import CONN_ID, calls
 from tests.provider.scenarios import FAMILY, NOW, WAITING
