@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from airflow_provider_adfruns.emulator.definitions import PastWindow
+    from airflow_provider_adfruns.emulator.definitions import PastWindows
 
 DEFAULT_SUBSCRIPTION = "00000000-0000-4000-8000-000000000001"
 DEFAULT_TENANT = "00000000-0000-4000-8000-000000000002"
@@ -62,7 +62,7 @@ def load_scenario(scenario: str | Path | Mapping[str, Any], now: datetime | None
     pipelines = {name: _pipeline(name, value) for name, value in top.need("pipelines").table().rest().items()}
     _check_pipelines(top.place, pipelines)
     triggers: dict[str, TriggerDefinition] = {}
-    windows: list[PastWindow] = []
+    windows: list[PastWindows] = []
     described = top.take("triggers")
     for name, value in (described.table().rest() if described else {}).items():
         table = value.table()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,10 @@ from airflow_provider_adfruns.emulator.definitions import (
     Outcome,
     OutcomeScript,
     PastRun,
-    PastWindow,
     PastWindowRun,
+    PastWindows,
     TriggerDefinition,
+    WindowPast,
 )
 from airflow_provider_adfruns.emulator.parameters import as_text
 from airflow_provider_adfruns.emulator.records import FINAL, PipelineStatus, TriggerStatus
@@ -29,36 +30,27 @@ _AN_HOUR = timedelta(hours=1)
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """What a block of windows, or an exception from one, says about each of its windows."""
-
-    runs: tuple[PastWindowRun, ...]
-    rerun_outcome: OutcomeScript | None
-    rerun_seconds: float | None
-
-
-def read_windows(value: Value | None, trigger: TriggerDefinition, now: datetime) -> list[PastWindow]:
+def read_windows(value: Value | None, trigger: TriggerDefinition, now: datetime) -> list[PastWindows]:
     """Read ``windows`` of a trigger: a block, or a list of blocks."""
     if value is None:
         return []
     if trigger.type != "TumblingWindowTrigger":
         value.fail("absent, for a schedule trigger has no windows")
-    found: dict[int, PastWindow] = {}
+    found: list[PastWindows] = []
     for block in value.items():
-        for window in _block(block, trigger, now):
-            if window.index in found:
-                block.fail(
-                    f"a block of its own windows; {trigger.grid.window(window.index).start} is told twice"
-                )
-            found[window.index] = window
-    return list(found.values())
+        windows = _block(block, trigger, now)
+        for other in found:
+            twice = max(windows.first, other.first)
+            if twice in windows.indices and twice in other.indices:
+                block.fail(f"a block of its own windows; {trigger.grid.window(twice).start} is told twice")
+        found.append(windows)
+    return found
 
 
-def _block(value: Value, trigger: TriggerDefinition, now: datetime) -> list[PastWindow]:
+def _block(value: Value, trigger: TriggerDefinition, now: datetime) -> PastWindows:
     table = value.table()
     begin, count, until = table.take("from"), table.take("count"), table.take("until")
-    usual = _said(table, now, _Block((PastWindowRun(TriggerStatus.SUCCEEDED),), None, None))
+    usual = _said(table, now, WindowPast((PastWindowRun(TriggerStatus.SUCCEEDED),)))
     exceptions = table.take("except")
     table.done()
     given = [each is not None for each in (begin, count, until)]
@@ -82,13 +74,10 @@ def _block(value: Value, trigger: TriggerDefinition, now: datetime) -> list[Past
             value.fail(
                 f"a block of windows between the trigger's startTime and now ({now}); {window.start} is not"
             )
-    return [
-        PastWindow(trigger.name, index, said.runs, said.rerun_outcome, said.rerun_seconds)
-        for index, said in blocks.items()
-    ]
+    return PastWindows(trigger.name, first, tuple(blocks.values()))
 
 
-def _said(table: Table, now: datetime, usual: _Block) -> _Block:
+def _said(table: Table, now: datetime, usual: WindowPast) -> WindowPast:
     status, runs, stuck = table.take("status"), table.take("runs"), table.take("stuck")
     outcome, seconds = table.take("rerun_outcome"), table.take("rerun_seconds")
     told = usual.runs
@@ -100,7 +89,7 @@ def _said(table: Table, now: datetime, usual: _Block) -> _Block:
         if told[-1].status != TriggerStatus.WAITING_ON_DEPENDENCY:
             stuck.fail("beside the status WaitingOnDependency")
         told = (*told[:-1], replace(told[-1], stuck=True))
-    return _Block(
+    return WindowPast(
         runs=told,
         rerun_outcome=read_script(outcome) if outcome else usual.rerun_outcome,
         rerun_seconds=seconds.number() if seconds else usual.rerun_seconds,
@@ -114,8 +103,8 @@ def read_script(value: Value) -> OutcomeScript:
 
 
 def _exception(
-    value: Value, trigger: TriggerDefinition, indices: range, now: datetime, usual: _Block
-) -> tuple[list[int], _Block]:
+    value: Value, trigger: TriggerDefinition, indices: range, now: datetime, usual: WindowPast
+) -> tuple[list[int], WindowPast]:
     table = value.table()
     chosen = [
         index for each in table.need("windows").items() for index in _chosen(each, trigger, indices, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -18,9 +19,12 @@ RETENTION = timedelta(days=45)
 class Named(Protocol):
     """A run with an id and the name of its trigger or pipeline."""
 
-    states: list[Any]
+    states: tuple[Any, ...]
     run_id: str
     group_id: str
+
+    def enter(self, state: Any) -> None:
+        """Come into the next state."""
 
     @property
     def name(self) -> str:
@@ -34,30 +38,34 @@ class StateLog(Generic[R]):
     """States of one name and one status, in the order of their time.
 
     A query reads a stretch of it between two instants and keeps those states that were their run's newest.
-    So it costs what it returns, not what the factory remembers.
+    So it costs what it returns, not what the factory remembers. Times, runs and numbers stand in a column
+    each, as there are hundreds of thousands of them.
     """
 
     def __init__(self) -> None:
         self._times: list[datetime] = []
-        self._entries: list[tuple[R, int]] = []
+        self._runs: list[R] = []
+        self._numbers = array("I")
 
     def append(self, at: datetime, run: R, index: int) -> None:
         """Add state number ``index`` of ``run``."""
         self._times.append(at)
-        self._entries.append((run, index))
+        self._runs.append(run)
+        self._numbers.append(index)
 
     def sort(self) -> None:
         """Bring the log into the order of time, once, after a history was loaded."""
         order = sorted(range(len(self._times)), key=self._times.__getitem__)
         self._times = [self._times[i] for i in order]
-        self._entries = [self._entries[i] for i in order]
+        self._runs = [self._runs[i] for i in order]
+        self._numbers = array("I", (self._numbers[i] for i in order))
 
     def stretch(self, after: datetime, before: datetime) -> range:
         """Return the positions of the states from ``after`` to ``before``, both included."""
         return range(bisect_left(self._times, after), bisect_right(self._times, before))
 
     def __getitem__(self, position: int) -> tuple[R, int]:
-        return self._entries[position]
+        return self._runs[position], self._numbers[position]
 
 
 class RunStore(Generic[R]):
@@ -65,7 +73,8 @@ class RunStore(Generic[R]):
 
     def __init__(self) -> None:
         self._runs: dict[str, R] = {}
-        self._groups: dict[str, list[R]] = {}
+        # Who else is in the group that begins with the run of this id: most groups have one run.
+        self._others: dict[str, list[R]] = {}
         self._logs: dict[tuple[str, str], StateLog[R]] = {}
 
     def __len__(self) -> int:
@@ -76,24 +85,29 @@ class RunStore(Generic[R]):
 
     def get(self, run_id: str) -> R | None:
         """Return the run with this id, in any case, or None."""
-        return self._runs.get(run_id.casefold())
+        return self._runs.get(_key(run_id))
 
     def group(self, group_id: str) -> tuple[R, ...]:
         """Return the runs of a group, oldest first."""
-        return tuple(self._groups.get(group_id.casefold(), ()))
+        key = _key(group_id)
+        first = self._runs.get(key)
+        others = tuple(self._others.get(key, ()))
+        return others if first is None or _key(first.group_id) != key else (first, *others)
 
     def add(self, run: R) -> None:
         """Take in a new run, with the states it has so far."""
-        if run.run_id.casefold() in self._runs:
+        key, group_key = _key(run.run_id), _key(run.group_id)
+        if key in self._runs:
             raise ValueError(f"two runs have the id {run.run_id}")
-        self._runs[run.run_id.casefold()] = run
-        self._groups.setdefault(run.group_id.casefold(), []).append(run)
+        self._runs[key] = run
+        if group_key != key:
+            self._others.setdefault(group_key, []).append(run)
         for index in range(len(run.states)):
             self._log(run, index)
 
     def update(self, run: R, state: Any) -> None:
         """Give a run its next state."""
-        run.states.append(state)
+        run.enter(state)
         self._log(run, len(run.states) - 1)
 
     def sort(self) -> None:
@@ -108,6 +122,15 @@ class RunStore(Generic[R]):
     def _log(self, run: R, index: int) -> None:
         state = run.states[index]
         self._logs.setdefault((run.name, state.status), StateLog()).append(state.at, run, index)
+
+
+def _key(run_id: str) -> str:
+    """Return a run's id without regard to case: mostly the id itself, so that it is not kept twice.
+
+    Pipeline run ids are lower-case UUIDs, trigger run ids are digits around ``CU``.
+    """
+    key = run_id.lower() if "-" in run_id else run_id.upper()
+    return run_id if key == run_id else key
 
 
 def visible(run: Recorded[Any], horizon: datetime) -> bool:
