@@ -202,7 +202,7 @@ class PastWindowRun:
 
 @dataclass(frozen=True, slots=True)
 class WindowPast:
-    """A window's past: its trigger runs, oldest first, and how its reruns will end; many windows share one."""
+    """A window's past: its trigger runs, oldest first, and how its reruns will end."""
 
     runs: tuple[PastWindowRun, ...]
     rerun_outcome: OutcomeScript | None = None

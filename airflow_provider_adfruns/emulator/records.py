@@ -179,6 +179,11 @@ class PipelineRun(Recorded[PipelineState]):
         """The pipeline's name."""
         return self.definition.name
 
+    @property
+    def born(self) -> datetime:
+        """Its RunStart, which never changes."""
+        return self.states[0].start
+
 
 @dataclass(frozen=True, slots=True)
 class TriggerState:
@@ -220,6 +225,11 @@ class TriggerRun(Recorded[TriggerState]):
     def name(self) -> str:
         """The trigger's name."""
         return self.definition.name
+
+    @property
+    def born(self) -> datetime:
+        """Its TriggerRunTimestamp, which never changes."""
+        return self.timestamp
 
     @property
     def window(self) -> Window | None:

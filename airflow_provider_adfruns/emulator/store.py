@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from airflow_provider_adfruns.emulator.records import Recorded
 
@@ -29,6 +29,10 @@ class Named(Protocol):
     @property
     def name(self) -> str:
         """The trigger's or pipeline's name."""
+
+    @property
+    def born(self) -> datetime:
+        """When it began: by this its kind of runs is ordered, if by any time."""
 
 
 R = TypeVar("R", bound="Named")
@@ -76,6 +80,7 @@ class RunStore(Generic[R]):
         # Who else is in the group that begins with the run of this id: most groups have one run.
         self._others: dict[str, list[R]] = {}
         self._logs: dict[tuple[str, str], StateLog[R]] = {}
+        self._by_birth: dict[str, list[R]] = {}
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -102,6 +107,7 @@ class RunStore(Generic[R]):
         self._runs[key] = run
         if group_key != key:
             self._others.setdefault(group_key, []).append(run)
+        self._by_birth.setdefault(run.name, []).append(run)
         for index in range(len(run.states)):
             self._log(run, index)
 
@@ -114,6 +120,16 @@ class RunStore(Generic[R]):
         """Bring every log into the order of time, once, after a history was loaded."""
         for log in self._logs.values():
             log.sort()
+        for runs in self._by_birth.values():
+            runs.sort(key=_born)
+
+    def by_birth(self, name: str) -> Sequence[R]:
+        """Return the runs of one name in the order in which they began."""
+        return self._by_birth[name]
+
+    def names(self) -> Iterable[str]:
+        """Return the names of the triggers or pipelines that have had runs."""
+        return self._by_birth.keys()
 
     def logs(self) -> Iterable[tuple[tuple[str, str], StateLog[R]]]:
         """Return each log under its name and status."""
@@ -121,7 +137,15 @@ class RunStore(Generic[R]):
 
     def _log(self, run: R, index: int) -> None:
         state = run.states[index]
-        self._logs.setdefault((run.name, state.status), StateLog()).append(state.at, run, index)
+        key = (run.name, state.status)
+        log = self._logs.get(key)
+        if log is None:
+            log = self._logs[key] = StateLog()
+        log.append(state.at, run, index)
+
+
+def _born(run: Named) -> datetime:
+    return run.born
 
 
 def _key(run_id: str) -> str:
