@@ -1,4 +1,4 @@
-"""The pytest fixture ``adf_emulator``: local factories for tests of users' own DAGs; it holds no test of ours.
+"""The pytest fixture ``adf_emulator``: local factories for tests of users' own DAGs, and nothing else.
 
 Pytest loads this module in every run of every project that has the package installed: so it imports nothing
 but pytest until a test asks for a factory.
@@ -33,7 +33,7 @@ class StartFactory(Protocol):
 
 @pytest.fixture
 def adf_emulator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[StartFactory]:
-    """Start local factories for one test: ``factory = adf_emulator("night.yaml")``.
+    """Start local factories for one test, as in ``factory = adf_emulator("night.yaml")``.
 
     Each factory's clock stands still until something waits: a wait of this provider, such as a poll, takes no
     time but moves the clocks of all the test's factories that far. They end with the test.

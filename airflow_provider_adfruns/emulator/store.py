@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -81,6 +82,7 @@ class RunStore(Generic[R]):
         self._others: dict[str, list[R]] = {}
         self._logs: dict[tuple[str, str], StateLog[R]] = {}
         self._by_birth: dict[str, list[R]] = {}
+        self._counts: Counter[tuple[str, str]] = Counter()
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -108,11 +110,14 @@ class RunStore(Generic[R]):
         if group_key != key:
             self._others.setdefault(group_key, []).append(run)
         self._by_birth.setdefault(run.name, []).append(run)
+        self._counts[run.name, run.states[-1].status] += 1
         for index in range(len(run.states)):
             self._log(run, index)
 
     def update(self, run: R, state: Any) -> None:
         """Give a run its next state."""
+        self._counts[run.name, run.states[-1].status] -= 1
+        self._counts[run.name, state.status] += 1
         run.enter(state)
         self._log(run, len(run.states) - 1)
 
@@ -126,6 +131,20 @@ class RunStore(Generic[R]):
     def by_birth(self, name: str) -> Sequence[R]:
         """Return the runs of one name in the order in which they began."""
         return self._by_birth[name]
+
+    def counts(self, name: str | None = None) -> dict[str, int]:
+        """Return how many runs are in each status, those of one name or all."""
+        found: Counter[str] = Counter()
+        for (each, status), count in self._counts.items():
+            if name is None or each == name:
+                found[str(status)] += count
+        return {status: count for status, count in found.items() if count}
+
+    def newest(self, most: int, name: str | None = None) -> list[R]:
+        """Return the runs that began last, of one name or of all, oldest first."""
+        columns = self._by_birth.values() if name is None else [self._by_birth.get(name, [])]
+        found = [run for runs in columns for run in runs[len(runs) - min(most, len(runs)) :]]
+        return sorted(found, key=_born)[len(found) - min(most, len(found)) :]
 
     def names(self) -> Iterable[str]:
         """Return the names of the triggers or pipelines that have had runs."""

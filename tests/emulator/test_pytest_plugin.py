@@ -1,4 +1,4 @@
-"""The pytest fixture ``adf_emulator``: what a user's test gets, what it leaves behind, and what loading costs."""
+"""The pytest fixture ``adf_emulator``: what a user's test gets, what stays behind, what loading costs."""
 
 from __future__ import annotations
 
@@ -117,7 +117,9 @@ def test_loading_the_plugin_loads_neither_a_server_nor_yaml_nor_airflow() -> Non
         "import sys, pytest; before = set(sys.modules); import airflow_provider_adfruns.pytest_plugin;"
         "print(*sorted(set(sys.modules) - before))"
     )
-    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    loaded = subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
+    )
     assert loaded.stdout.split() == [
         "airflow_provider_adfruns",
         "airflow_provider_adfruns.pytest_plugin",

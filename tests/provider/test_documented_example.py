@@ -16,7 +16,7 @@ ROOT = Path(airflow_provider_adfruns.__file__).parent.parent
 def test_the_documented_test_of_ones_own_dag_passes(tmp_path: Path) -> None:
     folder = ROOT / "docs" / "example_test"
     plugins = ("-p", pytest_plugin.__name__, "-p", "no:cacheprovider")
-    ran = subprocess.run(
+    ran = subprocess.run(  # noqa: S603 - our own command
         [sys.executable, "-m", "pytest", *plugins, "-q", "-c", folder / "pytest.ini", folder],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         cwd=tmp_path,
