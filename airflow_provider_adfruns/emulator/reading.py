@@ -77,6 +77,11 @@ class Value:
         entries: dict[str, Value] = {}
         for key, node in self.node.value:
             name = str(key.value)
+            if name in entries:
+                first = entries[name].node.start_mark.line + 1
+                Value(key, self.path, self.source).fail(
+                    f"a mapping that says '{name}' once; line {first} does"
+                )
             entries[name] = Value(node, f"{self.path}.{name}" if self.path else name, self.source)
         return Table(self, entries)
 
@@ -208,6 +213,10 @@ def read_yaml(scenario: str | Path | Mapping[str, Any]) -> Value:
             raise ScenarioError(f"{source}: cannot be read: {error.strerror}") from error
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        hint = "; YAML is indented by spaces" if "'\\t'" in str(error.problem) else ""
+        raise ScenarioError(f"{source}{line}: is not YAML: {error.problem}{hint}") from error
     except yaml.YAMLError as error:
         raise ScenarioError(f"{source}: is not YAML: {error}") from error
     if node is None:

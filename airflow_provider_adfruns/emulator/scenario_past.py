@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.emulator.reading import Table, Value
 
 _AN_HOUR = timedelta(hours=1)
+_MOST = 1_000_000
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 
 
@@ -62,12 +63,20 @@ def _block(value: Value, trigger: TriggerDefinition, now: datetime) -> PastWindo
     # Without 'until' and 'count' the windows go on to the last that has ended; so they do, backwards,
     # without 'from'.
     last = grid.index_at(until.instant(now) if until else now)
-    first = grid.index_at(begin.instant(now)) if begin else last - (count.integer(1) if count else 0)
-    indices = range(first, first + count.integer(1) if begin and count else last)
+    first = grid.index_at(begin.instant(now)) if begin else last - (_many(count) if count else 0)
+    if first > last and count is None:
+        value.fail("a block whose 'from' lies before its 'until'")
+    indices = range(first, first + _many(count) if begin and count else last)
     blocks = dict.fromkeys(indices, usual)
     for exception in exceptions.items() if exceptions else []:
         chosen, said = _exception(exception, trigger, indices, now, usual)
         blocks.update(dict.fromkeys(chosen, said))
+    for said in set(blocks.values()):
+        if (
+            any(run.run_id or run.pipeline_run_id for run in said.runs)
+            and list(blocks.values()).count(said) > 1
+        ):
+            value.fail("a block that gives a run's id to one window only")
     for index in (indices[0], indices[-1]) if indices else ():
         if not trigger.grid.exists(index) or trigger.grid.window(index).end > now:
             window = trigger.grid.window(index)
@@ -154,8 +163,15 @@ def read_runs(
 ) -> tuple[PastRun, ...]:
     """Read ``runs``: pipeline runs the factory begins with, with ``count`` several alike."""
     runs: list[PastRun] = []
+    ids: set[str] = set()
     for each in value.items() if value else []:
-        runs += _run(each, pipelines, now)
+        found = _run(each, pipelines, now)
+        run_id = (found[0].run_id or "").casefold()
+        if run_id in ids:
+            each.fail(f"a run with an id of its own; '{found[0].run_id}' is another run's")
+        if run_id:
+            ids.add(run_id)
+        runs += found
     return tuple(runs)
 
 
@@ -193,4 +209,8 @@ def _run(value: Value, pipelines: Mapping[str, PipelineDefinition], now: datetim
         failed_activity=failed.text() if failed else None,
         remaining_seconds=remaining.number() if remaining else None,
     )
-    return [run] * (count.integer(1) if count else 1)
+    return [run] * (_many(count) if count else 1)
+
+
+def _many(count: Value) -> int:
+    return count.integer(1, _MOST)
