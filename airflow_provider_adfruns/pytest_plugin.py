@@ -33,10 +33,10 @@ class StartFactory(Protocol):
 
 @pytest.fixture
 def adf_emulator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[StartFactory]:
-    """Start local factories for one test, as in ``factory = adf_emulator("night.yaml")``.
+    """Give a test what starts local factories, which end with it.
 
     Each factory's clock stands still until something waits: a wait of this provider, such as a poll, takes no
-    time but moves the clocks of all the test's factories that far. They end with the test.
+    time but moves the clocks of all the test's factories that far.
 
     What it gives is called with:
 
