@@ -25,7 +25,7 @@ def many(count: int, **trigger: Any) -> dict[str, Any]:
     }
 
 
-def test_a_trigger_run_with_its_pipeline_run_takes_less_than_two_kilobytes() -> None:
+def test_a_trigger_run_with_its_pipeline_run_takes_less_than_1800_bytes() -> None:
     scenario = many(2000, parameters={"from": "@trigger().outputs.windowStartTime"})
     tracemalloc.start()
     try:
@@ -36,7 +36,7 @@ def test_a_trigger_run_with_its_pipeline_run_takes_less_than_two_kilobytes() -> 
     finally:
         tracemalloc.stop()
     assert len(factory.triggers.runs) == 4000
-    assert taken / 4000 < 2000
+    assert taken / 4000 < 1800
 
 
 @pytest.mark.parametrize("order", ["ASC", "DESC"])
@@ -113,3 +113,19 @@ def test_a_run_is_found_by_its_id_in_any_case(serve: Serve) -> None:
     assert door.get(f"/pipelineruns/{run_id.upper()}").json()["runId"] == run_id
     answer = door.post(f"/triggers/one/triggerRuns/{run['triggerRunId'].lower()}/rerun")
     assert answer.status_code == 200
+
+
+def test_an_ordered_query_over_many_runs_keeps_to_the_status_and_to_the_lag(serve: Serve) -> None:
+    runs = {
+        "count": 600,
+        "except": [{"windows": 599, "status": "Running"}, {"windows": 5, "status": "Failed"}],
+    }
+    door = serve(many(600, windows=runs, state="stopped"))
+    order = [{"orderBy": "TriggerRunTimestamp", "order": "DESC"}]
+    # A second ago both runs ended, which the query, two seconds behind, does not show.
+    door.emulator.advance(61)
+    assert {run["status"] for run in door.emulator.trigger_runs()} == {"Succeeded", "Failed"}
+    rows = door.query("/queryTriggerRuns", ("Status", "NotEquals", ["Failed"]), orderBy=order)
+    assert len(rows) == 1198
+    assert [row["status"] for row in rows[:2]] == ["Running", "Running"]
+    assert {row["status"] for row in rows[2:]} == {"Succeeded"}
