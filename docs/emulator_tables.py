@@ -1,4 +1,5 @@
-"""Writes into docs/emulator.md what the code says itself: ``python docs/emulator_tables.py``.
+# ruff: noqa: INP001 - documentation is no package
+"""Writes into docs/emulator.md what the code says itself: ``python -m docs.emulator_tables``.
 
 The parts between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` are its; the rest of the page is written
 by hand. A test fails where the page is not up to date.
@@ -10,6 +11,7 @@ import re
 from pathlib import Path
 
 from airflow_provider_adfruns.emulator import control, faults, routes
+from tests.contract.facts import FACTS
 
 PAGE = Path(__file__).parent / "emulator.md"
 EXAMPLE = Path(__file__).parent / "example_test"
@@ -56,7 +58,17 @@ def example() -> str:
     )
 
 
+def deviations() -> str:
+    """Return what is known of the service and done otherwise."""
+    return "\n".join(f'- "{_statement(each.words)}": {each.deviation}' for each in FACTS if each.deviation)
+
+
+def _statement(words: str) -> str:
+    return words.strip("-| ").replace("**", "")
+
+
 PARTS = {
+    "deviations": deviations,
     "operations": operations,
     "control calls": control_calls,
     "fault words": fault_words,

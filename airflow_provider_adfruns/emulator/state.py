@@ -37,6 +37,7 @@ def factory_state(factory: Factory, *, windows: int = NEWEST, runs: int = NEWEST
             _trigger(place, factory, windows)
             | {"counts": factory.triggers.runs.counts(place.definition.name)}
             for place in factory.triggers.places.values()
+            if not place.deleted
         ],
         "pipelineRuns": [_pipeline_run(run) for run in factory.pipelines.runs.newest(runs)],
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import runpy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import pytest
 
 import airflow_provider_adfruns
 from airflow_provider_adfruns.emulator import AdfEmulator, ScenarioError
+from docs.emulator_tables import written
 
 if TYPE_CHECKING:
     from tests.emulator.conftest import Serve
@@ -22,8 +22,7 @@ SCENARIO = next(block for block in BLOCKS if "\nprincipals:" in block)
 
 
 def test_the_tables_are_up_to_date() -> None:
-    written = runpy.run_path(str(DOCS / "emulator_tables.py"))["written"]
-    assert written(PAGE) == PAGE, "run: python docs/emulator_tables.py"
+    assert written(PAGE) == PAGE, "run: python -m docs.emulator_tables"
 
 
 def test_the_scenario_of_the_page_is_one() -> None:

@@ -288,3 +288,10 @@ def test_a_rerun_keeps_its_window_where_the_trigger_was_published_with_others_si
         for run in door.only("hourly")
     ]
     assert windows == [("03/01/2026 05:00:00", "03/01/2026 06:00:00")] * 2
+
+
+def test_a_deleted_trigger_is_not_in_the_state_that_the_page_shows(serve: Serve) -> None:
+    door = published(serve)
+    assert [each["name"] for each in door.client.get("/_adf/state").json()["triggers"]] == ["hourly"]
+    door.call("DELETE", "/triggers/hourly").raise_for_status()
+    assert door.client.get("/_adf/state").json()["triggers"] == []

@@ -32,7 +32,7 @@ def status(emulator):
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """Return a user's project in a folder of its own."""
     monkeypatch.delenv("AIRFLOW_CONN_AZURE_DATA_FACTORY_DEFAULT", raising=False)
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # no other project's plugins, which cost seconds
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # others' plugins cost seconds
     return pytester
 
 
