@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from airflow_provider_adfruns.emulator.control import PREFIX
 from airflow_provider_adfruns.emulator.exchange import Answer, Delivery, Request
+from airflow_provider_adfruns.emulator.page import page_routes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -109,6 +110,7 @@ def make_app(service: Service, control: Control, held: HeldAnswers, connections:
 
     return Starlette(
         routes=[
+            *page_routes(),
             Route(PREFIX, answering(control.answer), methods=_METHODS),
             Route(PREFIX + "/{path:path}", answering(control.answer), methods=_METHODS),
             Route("/{path:path}", answering(service.answer), methods=_METHODS),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from airflow_provider_adfruns.emulator.parameters import merged
 from airflow_provider_adfruns.emulator.throttling import Throttling
 
 if TYPE_CHECKING:
@@ -82,12 +83,11 @@ class PipelineDefinition:
     document: Mapping[str, Any] | None = None
     published: datetime | None = None
 
-    def run_parameters(self, given: Mapping[str, str]) -> dict[str, str]:
+    def run_parameters(self, given: Mapping[str, str]) -> Mapping[str, str]:
         """Return a run's parameters: the defaults, and of those given the ones that are declared."""
-        taken = {
-            name: value for name, value in given.items() if self.declared is None or name in self.declared
-        }
-        return {**self.parameters, **taken}
+        if self.declared is not None and any(name not in self.declared for name in given):
+            given = {name: value for name, value in given.items() if name in self.declared}
+        return merged(self.parameters, given)
 
     def activity(self, name: str) -> ActivityDefinition | None:
         """Return the activity of this name, in any case, or None."""
@@ -201,14 +201,26 @@ class PastWindowRun:
 
 
 @dataclass(frozen=True, slots=True)
-class PastWindow:
+class WindowPast:
     """A window's past: its trigger runs, oldest first, and how its reruns will end."""
 
-    trigger: str
-    index: int
     runs: tuple[PastWindowRun, ...]
     rerun_outcome: OutcomeScript | None = None
     rerun_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PastWindows:
+    """Neighbouring windows of a trigger, the first one's index, and the past of each."""
+
+    trigger: str
+    first: int
+    pasts: tuple[WindowPast, ...]
+
+    @property
+    def indices(self) -> range:
+        """The windows' indices."""
+        return range(self.first, self.first + len(self.pasts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +256,7 @@ class Scenario:
     principals: tuple[Principal, ...]
     pipelines: Mapping[str, PipelineDefinition]
     triggers: Mapping[str, TriggerDefinition]
-    windows: tuple[PastWindow, ...] = ()
+    windows: tuple[PastWindows, ...] = ()
     runs: tuple[PastRun, ...] = ()
     throttling: Throttling = field(default_factory=Throttling)
     token_seconds: int = 3599

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -26,12 +28,19 @@ from airflow_provider_adfruns.emulator.records import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_adfruns.emulator.definitions import PastRun, PastWindow, PastWindowRun, Scenario
+    from airflow_provider_adfruns.emulator.definitions import (
+        PastRun,
+        PastWindowRun,
+        Scenario,
+        TriggerDefinition,
+        WindowPast,
+    )
+    from airflow_provider_adfruns.emulator.places import TriggerPlace
     from airflow_provider_adfruns.emulator.triggers import TriggerRunner
-    from airflow_provider_adfruns.emulator.windows import Window
 
 RERUN_PAUSE = timedelta(minutes=10)
 _TOOK_HALF = 0.5
+_OUTCOMES = {PipelineStatus.SUCCEEDED.value: Outcome.SUCCEEDED, PipelineStatus.FAILED.value: Outcome.FAILED}
 
 
 class History:
@@ -47,17 +56,22 @@ class History:
         self._pipelines = pipelines
         self._triggers = triggers
         self._ids = ids
+        # Past runs go in one of three ways, and share them.
+        self._plans = {outcome: RunPlan(outcome=outcome) for outcome in (None, *Outcome)}
 
     def load(self) -> None:
         """Make every run the scenario tells of."""
-        for past_window in self._scenario.windows:
-            self._load_window(past_window)
+        for windows in self._scenario.windows:
+            place = self._triggers.places[windows.trigger]
+            for index, past in zip(windows.indices, windows.pasts, strict=True):
+                self._load_window(place, index, past)
         named: dict[str, str] = {}
-        for past in sorted(self._scenario.runs, key=lambda run: run.status == PipelineStatus.QUEUED):
-            self._load_run(past, named)
+        for past_run in sorted(self._scenario.runs, key=lambda run: run.status == PipelineStatus.QUEUED):
+            self._load_run(past_run, named)
         for place in self._triggers.places.values():
-            for runs in place.by_window.values():
-                runs.sort(key=lambda run: run.timestamp)
+            for index, runs in place.by_window.items():
+                if len(runs) > 1:
+                    place.by_window[index] = tuple(sorted(runs, key=lambda run: run.timestamp))
             if place.definition.backfill and place.by_window:
                 place.cursor = place.first = max(place.by_window) + 1
         self._pipelines.runs.sort()
@@ -85,15 +99,18 @@ class History:
         if past.status == PipelineStatus.CANCELING:
             self._pipelines.cancel(run, recursive=False)
 
-    def _load_window(self, past: PastWindow) -> None:
-        place = self._triggers.places[past.trigger]
-        window = place.definition.grid.window(past.index)
-        place.rerun_scripts[past.index] = (past.rerun_outcome, past.rerun_seconds)
-        usual_at = window.end + place.definition.delay + timedelta(seconds=self._ids.jitter_seconds(0.3, 2.0))
+    def _load_window(self, place: TriggerPlace, index: int, past: WindowPast) -> None:
+        if past.rerun_outcome is not None or past.rerun_seconds is not None:
+            place.rerun_scripts[index] = past
+        usual_at = (
+            place.definition.grid.instant(index + 1)
+            + place.definition.delay
+            + timedelta(seconds=self._ids.jitter_seconds(0.3, 2.0))
+        )
         group_id: str | None = None
         for past_run in past.runs:
             at = past_run.at or min(usual_at, self._seen)
-            run = self._trigger_run(past, past_run, window, at, group_id)
+            run = self._trigger_run(place.definition, past_run, index, at, group_id)
             group_id = run.group_id
             usual_at = self._pause_after(run)
 
@@ -104,43 +121,48 @@ class History:
         return ended + pause if ended + pause < self._seen else ended + (self._seen - ended) / 2
 
     def _trigger_run(
-        self, past: PastWindow, past_run: PastWindowRun, window: Window, at: datetime, group_id: str | None
+        self,
+        definition: TriggerDefinition,
+        past_run: PastWindowRun,
+        index: int,
+        at: datetime,
+        group_id: str | None,
     ) -> TriggerRun:
-        definition = self._triggers.places[past.trigger].definition
         run_id = past_run.run_id or self._ids.trigger_run_id(at)
         run = TriggerRun(
             run_id=run_id,
             definition=definition,
             group_id=group_id or run_id,
             timestamp=at,
-            window=window,
+            index=index,
             stuck=past_run.stuck,
         )
         waits = past_run.status in {TriggerStatus.WAITING, TriggerStatus.WAITING_ON_DEPENDENCY}
         if waits:
-            run.states.append(TriggerState(at, past_run.status, {}))
+            run.enter(TriggerState(at, past_run.status))
             self._triggers.remember(run)
             self._triggers.adopt(run)
             return run
         pipeline_run_id = past_run.pipeline_run_id or self._ids.run_id()
         reference = definition.pipelines[0]
+        pipeline = self._pipelines.definition(reference.name)
         start = Start(
-            definition=self._pipelines.definition(reference.name),
-            parameters=trigger_parameters(reference.parameters, run),
+            definition=pipeline,
+            parameters=trigger_parameters(pipeline.parameters, reference.parameters, run),
             invoked_by=InvokedBy(run_id, definition.name, definition.type),
             run_id=pipeline_run_id,
             trigger_run_id=run_id,
             at=min(at + timedelta(seconds=self._ids.jitter_seconds(0.1, 0.5)), self._seen),
-            plan=RunPlan(outcome=definition.outcome),
+            plan=self._plans[definition.outcome],
         )
-        pipelines = {reference.name: pipeline_run_id}
+        pipelines = ((reference.name, pipeline_run_id),)
         if past_run.status in FINAL:
             ended = self._finished(start, past_run.status, None)
             over = max(ended, min(ended + timedelta(seconds=self._ids.jitter_seconds(0.05, 0.5)), self._seen))
-            run.states.append(TriggerState(over, past_run.status, pipelines))
+            run.enter(TriggerState(over, past_run.status, pipelines))
             self._triggers.remember(run)
         else:
-            run.states.append(TriggerState(at, TriggerStatus.RUNNING, pipelines))
+            run.enter(TriggerState(at, TriggerStatus.RUNNING, pipelines))
             self._triggers.remember(run)
             self._triggers.adopt(run)
             self._pipelines.start(start)
@@ -154,9 +176,9 @@ class History:
             usual = timedelta(seconds=self._pipelines.usual_seconds(definition.name))
             part = _TOOK_HALF if status == PipelineStatus.CANCELLED else 1.0
             ended = max(began, min(began + usual * part, self._seen))
-        outcomes = {PipelineStatus.SUCCEEDED: Outcome.SUCCEEDED, PipelineStatus.FAILED: Outcome.FAILED}
-        outcome = outcomes.get(PipelineStatus(status))
-        plan = RunPlan(outcome=outcome, failed_activity=start.plan.failed_activity)
+        plan = self._plans[_OUTCOMES.get(status)]
+        if start.plan.failed_activity is not None:
+            plan = replace(plan, failed_activity=start.plan.failed_activity)
         run_id = start.run_id or self._ids.run_id()
         run = PipelineRun(
             run_id=run_id,
@@ -171,8 +193,8 @@ class History:
         message = ""
         failing = failing_activity(run)
         if failing is not None:
-            message = f"Operation on target {failing} failed: {_failure(failing)}"
-        run.states.append(PipelineState(at=ended, status=status, start=began, end=ended, message=message))
+            message = sys.intern(f"Operation on target {failing} failed: {_failure(failing)}")
+        run.enter(PipelineState(at=ended, status=status, start=began, end=ended, message=message))
         self._pipelines.runs.add(run)
         if any(activity.child_pipeline for activity in definition.activities):
             self._past_children(run)
@@ -185,7 +207,7 @@ class History:
             if activity.child_pipeline is None:
                 continue
             activity.child_run_id = self._ids.run_id()
-            run.children.append(activity.child_run_id)
+            run.children += (activity.child_run_id,)
             child = Start(
                 definition=self._pipelines.definition(activity.child_pipeline),
                 parameters={},
@@ -236,7 +258,7 @@ def past_activities(run: PipelineRun, pipelines: PipelineRunner) -> dict[str, Ac
             name=activity.name,
             type=activity.type,
             child_pipeline=activity.child_pipeline,
-            states=[ActivityState(over, status, began, over, error)],
+            states=(ActivityState(over, status, began, over, error),),
         )
     return activities
 

@@ -140,7 +140,7 @@ class PipelineRunner:
             activities={},
         )
         status = PipelineStatus.QUEUED if must_queue else PipelineStatus.IN_PROGRESS
-        run.states.append(PipelineState(at=at, status=status, start=at))
+        run.enter(PipelineState(at=at, status=status, start=at))
         self.runs.add(run)
         if must_queue:
             queued.append(run)
@@ -233,7 +233,7 @@ class PipelineRunner:
             name=activity.name,
             type=activity.type,
             child_pipeline=activity.child_pipeline,
-            states=[state],
+            states=(state,),
         )
         _activities(run)[activity.name] = begun
         return begun
@@ -258,7 +258,7 @@ class PipelineRunner:
             except QueueFullError:
                 self._timeline.schedule(at, ActivityDone(run.run_id, activity.name))
                 return
-            run.children.append(begun.child_run_id)
+            run.children += (begun.child_run_id,)
             if activity.wait_on_completion:
                 return
         seconds = activity.seconds * run.plan.pace if remaining_seconds is None else remaining_seconds
@@ -298,7 +298,7 @@ class PipelineRunner:
 
     def _finish(self, run: PipelineRun, activity: ActivityRun, status: ActivityStatus, error: str) -> None:
         now = self._timeline.now
-        activity.states.append(replace(activity.current, at=now, status=status, end=now, error=error))
+        activity.enter(replace(activity.current, at=now, status=status, end=now, error=error))
         self._proceed(run, now)
 
     def _outcome(self, run: PipelineRun, activity: ActivityDefinition) -> Outcome:

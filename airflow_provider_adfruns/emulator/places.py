@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from airflow_provider_adfruns.emulator.definitions import OutcomeScript, TriggerDefinition
+    from airflow_provider_adfruns.emulator.definitions import TriggerDefinition, WindowPast
 
 
 @dataclass(slots=True)
@@ -34,8 +34,8 @@ class TriggerPlace:
     deleted: bool = False
     busy_until: datetime | None = None
     wake: datetime | None = None
-    by_window: dict[int, list[TriggerRun]] = field(default_factory=dict)
-    rerun_scripts: dict[int, tuple[OutcomeScript | None, float | None]] = field(default_factory=dict)
+    by_window: dict[int, tuple[TriggerRun, ...]] = field(default_factory=dict)
+    rerun_scripts: dict[int, WindowPast] = field(default_factory=dict)
     holding: set[str] = field(default_factory=set)
     waiting: list[TriggerRun] = field(default_factory=list)
 
@@ -52,11 +52,12 @@ def make_place(definition: TriggerDefinition, now: datetime) -> TriggerPlace:
 
 def dependencies_met(run: TriggerRun, places: Mapping[str, TriggerPlace]) -> bool:
     """Say whether every window a run depends on has succeeded, by its latest run."""
-    if run.window is None:
+    window = run.window
+    if window is None:
         return True
     for dependency in run.definition.depends_on:
         upstream = places[dependency.trigger]
-        needed = needed_windows(run.window, upstream.definition.grid, dependency.offset, dependency.size)
+        needed = needed_windows(window, upstream.definition.grid, dependency.offset, dependency.size)
         if not all(_succeeded(upstream, index) for index in needed):
             return False
     return True

@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +24,13 @@ class RunKind:
     """What runs of one kind can be asked by.
 
     :param name: the operand that holds the name of the pipeline, trigger or activity.
+    :param born: the operand that is the time a run began, which never changes.
     :param times: operands that are times, with how to read them from a run and its state.
     :param texts: the other operands, likewise.
     """
 
     name: str
+    born: str
     times: Mapping[str, Callable[[Any, Any], datetime | None]]
     texts: Mapping[str, Callable[[Any, Any], str]]
 
@@ -40,6 +42,7 @@ class RunKind:
 
 PIPELINE_RUNS = RunKind(
     "PipelineName",
+    "RunStart",
     {"RunStart": lambda _, state: state.start, "RunEnd": lambda _, state: state.end},
     {
         "PipelineName": lambda run, _: run.name,
@@ -49,11 +52,13 @@ PIPELINE_RUNS = RunKind(
 )
 TRIGGER_RUNS = RunKind(
     "TriggerName",
+    "TriggerRunTimestamp",
     {"TriggerRunTimestamp": lambda run, _: run.timestamp},
     {"TriggerName": lambda run, _: run.name, "Status": lambda _, state: state.status},
 )
 ACTIVITY_RUNS = RunKind(
     "ActivityName",
+    "ActivityRunStart",
     {"ActivityRunStart": lambda _, state: state.start, "ActivityRunEnd": lambda _, state: state.end},
     {
         "ActivityName": lambda run, _: run.name,
@@ -111,8 +116,17 @@ class RunQuery:
 
     def takes(self, run: Any, state: Any) -> bool:
         """Say whether a run in a state passes every filter."""
-        readers: dict[str, Any] = {**self.kind.texts, **self.kind.times}
-        return all(each.takes(readers[each.operand](run, state)) for each in self.filters)
+        for each in self.filters:
+            read: Callable[[Any, Any], Any] = (
+                self.kind.texts.get(each.operand) or self.kind.times[each.operand]
+            )
+            if not each.takes(read(run, state)):
+                return False
+        return True
+
+    def without(self, *operands: str) -> RunQuery:
+        """Return the query less its filters on these operands, which somebody has judged already."""
+        return replace(self, filters=tuple(each for each in self.filters if each.operand not in operands))
 
     def group_id(self) -> str | None:
         """Return the one group asked for, or None."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -76,6 +77,11 @@ class Value:
         entries: dict[str, Value] = {}
         for key, node in self.node.value:
             name = str(key.value)
+            if name in entries:
+                first = entries[name].node.start_mark.line + 1
+                Value(key, self.path, self.source).fail(
+                    f"a mapping that says '{name}' once; line {first} does"
+                )
             entries[name] = Value(node, f"{self.path}.{name}" if self.path else name, self.source)
         return Table(self, entries)
 
@@ -146,6 +152,13 @@ class Value:
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
+def _likeliest(word: str, known: Sequence[str]) -> str | None:
+    """Return the known word that somebody meant who wrote ``word``, whatever case or separators they used."""
+    plain = {re.sub("[-_ ]", "", each).casefold(): each for each in known}
+    close = difflib.get_close_matches(re.sub("[-_ ]", "", word).casefold(), plain, n=1)
+    return plain[close[0]] if close else None
+
+
 class Table:
     """A mapping whose entries are taken one by one; what nobody took is a mistake."""
 
@@ -172,12 +185,14 @@ class Table:
         return left
 
     def done(self) -> None:
-        """Fail where an entry is left that nobody asked for."""
+        """Fail where an entry is left that nobody asked for, with the likeliest word meant instead."""
         for key, value in self._entries.items():
             line = value.node.start_mark.line + 1
-            known = ", ".join(self._asked)
+            meant = _likeliest(key, self._asked)
+            suggestion = f" Did you mean '{meant}'?" if meant else ""
             raise ScenarioError(
-                f"{value.source}, line {line}: {value.path} is unknown ('{key}'); known are {known}"
+                f"{value.source}, line {line}: {value.path} is unknown ('{key}').{suggestion}"
+                f" Known are {', '.join(self._asked)}"
             )
 
 
@@ -198,6 +213,10 @@ def read_yaml(scenario: str | Path | Mapping[str, Any]) -> Value:
             raise ScenarioError(f"{source}: cannot be read: {error.strerror}") from error
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        hint = "; YAML is indented by spaces" if "'\\t'" in str(error.problem) else ""
+        raise ScenarioError(f"{source}{line}: is not YAML: {error.problem}{hint}") from error
     except yaml.YAMLError as error:
         raise ScenarioError(f"{source}: is not YAML: {error}") from error
     if node is None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_provider_adfruns.emulator.definitions import Outcome, PipelineDefinition, TriggerDefinition
-    from airflow_provider_adfruns.emulator.windows import Window
+    from airflow_provider_adfruns.emulator.windows import Grid, Window
 
 
 class PipelineStatus(StrEnum):
@@ -66,9 +66,16 @@ S = TypeVar("S", bound=State)
 
 @dataclass(slots=True, eq=False)
 class Recorded(Generic[S]):
-    """A run with the states it was in, oldest first."""
+    """A run with the states it was in, oldest first.
 
-    states: list[S] = field(default_factory=list, kw_only=True)
+    Factories hold hundreds of thousands of runs, most of them with one state: a tuple is half a list.
+    """
+
+    states: tuple[S, ...] = field(default=(), kw_only=True)
+
+    def enter(self, state: S) -> None:
+        """Come into the next state."""
+        self.states = (*self.states, state)
 
     @property
     def current(self) -> S:
@@ -161,10 +168,10 @@ class PipelineRun(Recorded[PipelineState]):
     group_id: str
     parameters: Mapping[str, str]
     invoked_by: InvokedBy
-    plan: RunPlan = field(default_factory=RunPlan)
+    plan: RunPlan = RunPlan()
     parent: tuple[str, str] | None = None
     trigger_run_id: str | None = None
-    children: list[str] = field(default_factory=list)
+    children: tuple[str, ...] = ()
     activities: dict[str, ActivityRun] | None = None
 
     @property
@@ -172,14 +179,22 @@ class PipelineRun(Recorded[PipelineState]):
         """The pipeline's name."""
         return self.definition.name
 
+    @property
+    def born(self) -> datetime:
+        """Its RunStart, which never changes."""
+        return self.states[0].start
+
 
 @dataclass(frozen=True, slots=True)
 class TriggerState:
-    """A trigger run at a time."""
+    """A trigger run at a time.
+
+    :param pipelines: each pipeline it started, by name, with the run's id.
+    """
 
     at: datetime
     status: str
-    pipelines: Mapping[str, str]
+    pipelines: tuple[tuple[str, str], ...] = ()
     message: str | None = None
 
 
@@ -187,7 +202,9 @@ class TriggerState:
 class TriggerRun(Recorded[TriggerState]):
     """One run of a trigger.
 
-    :param window: its window; None for a schedule trigger, whose run has ``due`` instead.
+    :param index: its window's place in the trigger's grid; None for a schedule trigger, whose run has
+        ``due`` instead.
+    :param grid: the windows ``index`` counts, where the trigger has others since; None: its definition's.
     :param stuck: it waits on dependencies for ever, whatever its upstream windows do.
     :param canceling: a cancellation was accepted and is on its way.
     """
@@ -196,7 +213,8 @@ class TriggerRun(Recorded[TriggerState]):
     definition: TriggerDefinition
     group_id: str
     timestamp: datetime
-    window: Window | None = None
+    index: int | None = None
+    grid: Grid | None = None
     due: datetime | None = None
     stuck: bool = False
     canceling: bool = False
@@ -207,6 +225,16 @@ class TriggerRun(Recorded[TriggerState]):
     def name(self) -> str:
         """The trigger's name."""
         return self.definition.name
+
+    @property
+    def born(self) -> datetime:
+        """Its TriggerRunTimestamp, which never changes."""
+        return self.timestamp
+
+    @property
+    def window(self) -> Window | None:
+        """Its window, computed when asked for; None for a schedule trigger."""
+        return None if self.index is None else (self.grid or self.definition.grid).window(self.index)
 
 
 @dataclass(slots=True)

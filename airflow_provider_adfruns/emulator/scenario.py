@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from airflow_provider_adfruns.emulator.definitions import PastWindow
+    from airflow_provider_adfruns.emulator.definitions import PastWindows
 
 DEFAULT_SUBSCRIPTION = "00000000-0000-4000-8000-000000000001"
 DEFAULT_TENANT = "00000000-0000-4000-8000-000000000002"
@@ -59,17 +59,19 @@ def load_scenario(scenario: str | Path | Mapping[str, Any], now: datetime | None
     seed, lag, waiting = top.take("seed"), top.take("query_lag_seconds"), top.take("rerun_waiting_seconds")
     factory = _factory(top.take("factory"))
     principals = _principals(top.take("principals"))
-    pipelines = {name: _pipeline(name, value) for name, value in top.need("pipelines").table().rest().items()}
-    _check_pipelines(top.place, pipelines)
+    places = top.need("pipelines").table().rest()
+    pipelines = {name: _pipeline(name, value) for name, value in places.items()}
+    _check_pipelines(places, pipelines)
     triggers: dict[str, TriggerDefinition] = {}
-    windows: list[PastWindow] = []
+    windows: list[PastWindows] = []
     described = top.take("triggers")
-    for name, value in (described.table().rest() if described else {}).items():
+    places = described.table().rest() if described else {}
+    for name, value in places.items():
         table = value.table()
         triggers[name] = _trigger(name, table, begin, pipelines)
         windows += read_windows(table.take("windows"), triggers[name], begin)
         table.done()
-    _check_triggers(top.place, triggers)
+    _check_triggers(places, triggers)
     runs = read_runs(top.take("runs"), pipelines, begin)
     throttling, faults = read_throttling(top.take("throttling")), read_faults(top.take("faults"))
     token_seconds = top.take("token_seconds")
@@ -112,8 +114,14 @@ def _factory(value: Value | None) -> FactoryIdentity:
 
 
 def _principals(value: Value | None) -> tuple[Principal, ...]:
-    tables = [each.table() for each in value.items()] if value else []
-    principals = [_principal(table) for table in tables]
+    principals: list[Principal] = []
+    for each in value.items() if value else []:
+        principal = _principal(each.table())
+        if principal.client_id in {other.client_id for other in principals}:
+            each.fail(
+                f"a principal with a name, or a client_id, of its own; another one is '{principal.name}'"
+            )
+        principals.append(principal)
     return tuple(principals) or (_make_principal("operator", None, None, "write"),)
 
 
@@ -307,25 +315,24 @@ def _dependency(trigger: str, value: Value) -> WindowDependency:
     )
 
 
-def _check_pipelines(place: Value, pipelines: Mapping[str, PipelineDefinition]) -> None:
+def _check_pipelines(places: Mapping[str, Value], pipelines: Mapping[str, PipelineDefinition]) -> None:
     for pipeline in pipelines.values():
         for activity in pipeline.activities:
             if activity.child_pipeline is not None and activity.child_pipeline not in pipelines:
-                place.fail(
-                    f"a scenario with pipeline '{activity.child_pipeline}': '{pipeline.name}' starts it"
+                places[pipeline.name].fail(
+                    f"a pipeline whose children exist: '{activity.name}' starts '{activity.child_pipeline}'"
                 )
     try:
         progress.usual_seconds(pipelines)
     except ValueError as error:
-        raise ScenarioError(f"{place.source}: {error}") from error
+        raise ScenarioError(f"{next(iter(places.values())).source}: {error}") from error
 
 
-def _check_triggers(place: Value, triggers: Mapping[str, TriggerDefinition]) -> None:
+def _check_triggers(places: Mapping[str, Value], triggers: Mapping[str, TriggerDefinition]) -> None:
     for trigger in triggers.values():
         for dependency in trigger.depends_on:
             upstream = triggers.get(dependency.trigger)
             if upstream is None or upstream.type != "TumblingWindowTrigger":
-                place.fail(
-                    f"a scenario with a tumbling window trigger '{dependency.trigger}', on which"
-                    f" '{trigger.name}' depends"
+                places[trigger.name].fail(
+                    f"a trigger that depends on a tumbling window trigger; '{dependency.trigger}' is none"
                 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,10 @@ from airflow_provider_adfruns.emulator.definitions import (
     Outcome,
     OutcomeScript,
     PastRun,
-    PastWindow,
     PastWindowRun,
+    PastWindows,
     TriggerDefinition,
+    WindowPast,
 )
 from airflow_provider_adfruns.emulator.parameters import as_text
 from airflow_provider_adfruns.emulator.records import FINAL, PipelineStatus, TriggerStatus
@@ -26,39 +27,31 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.emulator.reading import Table, Value
 
 _AN_HOUR = timedelta(hours=1)
+_MOST = 1_000_000
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """What a block of windows, or an exception from one, says about each of its windows."""
-
-    runs: tuple[PastWindowRun, ...]
-    rerun_outcome: OutcomeScript | None
-    rerun_seconds: float | None
-
-
-def read_windows(value: Value | None, trigger: TriggerDefinition, now: datetime) -> list[PastWindow]:
+def read_windows(value: Value | None, trigger: TriggerDefinition, now: datetime) -> list[PastWindows]:
     """Read ``windows`` of a trigger: a block, or a list of blocks."""
     if value is None:
         return []
     if trigger.type != "TumblingWindowTrigger":
         value.fail("absent, for a schedule trigger has no windows")
-    found: dict[int, PastWindow] = {}
+    found: list[PastWindows] = []
     for block in value.items():
-        for window in _block(block, trigger, now):
-            if window.index in found:
-                block.fail(
-                    f"a block of its own windows; {trigger.grid.window(window.index).start} is told twice"
-                )
-            found[window.index] = window
-    return list(found.values())
+        windows = _block(block, trigger, now)
+        for other in found:
+            twice = max(windows.first, other.first)
+            if twice in windows.indices and twice in other.indices:
+                block.fail(f"a block of its own windows; {trigger.grid.window(twice).start} is told twice")
+        found.append(windows)
+    return found
 
 
-def _block(value: Value, trigger: TriggerDefinition, now: datetime) -> list[PastWindow]:
+def _block(value: Value, trigger: TriggerDefinition, now: datetime) -> PastWindows:
     table = value.table()
     begin, count, until = table.take("from"), table.take("count"), table.take("until")
-    usual = _said(table, now, _Block((PastWindowRun(TriggerStatus.SUCCEEDED),), None, None))
+    usual = _said(table, now, WindowPast((PastWindowRun(TriggerStatus.SUCCEEDED),)))
     exceptions = table.take("except")
     table.done()
     given = [each is not None for each in (begin, count, until)]
@@ -70,25 +63,30 @@ def _block(value: Value, trigger: TriggerDefinition, now: datetime) -> list[Past
     # Without 'until' and 'count' the windows go on to the last that has ended; so they do, backwards,
     # without 'from'.
     last = grid.index_at(until.instant(now) if until else now)
-    first = grid.index_at(begin.instant(now)) if begin else last - (count.integer(1) if count else 0)
-    indices = range(first, first + count.integer(1) if begin and count else last)
+    first = grid.index_at(begin.instant(now)) if begin else last - (_many(count) if count else 0)
+    if first > last and count is None:
+        value.fail("a block whose 'from' lies before its 'until'")
+    indices = range(first, first + _many(count) if begin and count else last)
     blocks = dict.fromkeys(indices, usual)
     for exception in exceptions.items() if exceptions else []:
         chosen, said = _exception(exception, trigger, indices, now, usual)
         blocks.update(dict.fromkeys(chosen, said))
+    for said in set(blocks.values()):
+        if (
+            any(run.run_id or run.pipeline_run_id for run in said.runs)
+            and list(blocks.values()).count(said) > 1
+        ):
+            value.fail("a block that gives a run's id to one window only")
     for index in (indices[0], indices[-1]) if indices else ():
         if not trigger.grid.exists(index) or trigger.grid.window(index).end > now:
             window = trigger.grid.window(index)
             value.fail(
                 f"a block of windows between the trigger's startTime and now ({now}); {window.start} is not"
             )
-    return [
-        PastWindow(trigger.name, index, said.runs, said.rerun_outcome, said.rerun_seconds)
-        for index, said in blocks.items()
-    ]
+    return PastWindows(trigger.name, first, tuple(blocks.values()))
 
 
-def _said(table: Table, now: datetime, usual: _Block) -> _Block:
+def _said(table: Table, now: datetime, usual: WindowPast) -> WindowPast:
     status, runs, stuck = table.take("status"), table.take("runs"), table.take("stuck")
     outcome, seconds = table.take("rerun_outcome"), table.take("rerun_seconds")
     told = usual.runs
@@ -100,7 +98,7 @@ def _said(table: Table, now: datetime, usual: _Block) -> _Block:
         if told[-1].status != TriggerStatus.WAITING_ON_DEPENDENCY:
             stuck.fail("beside the status WaitingOnDependency")
         told = (*told[:-1], replace(told[-1], stuck=True))
-    return _Block(
+    return WindowPast(
         runs=told,
         rerun_outcome=read_script(outcome) if outcome else usual.rerun_outcome,
         rerun_seconds=seconds.number() if seconds else usual.rerun_seconds,
@@ -114,8 +112,8 @@ def read_script(value: Value) -> OutcomeScript:
 
 
 def _exception(
-    value: Value, trigger: TriggerDefinition, indices: range, now: datetime, usual: _Block
-) -> tuple[list[int], _Block]:
+    value: Value, trigger: TriggerDefinition, indices: range, now: datetime, usual: WindowPast
+) -> tuple[list[int], WindowPast]:
     table = value.table()
     chosen = [
         index for each in table.need("windows").items() for index in _chosen(each, trigger, indices, now)
@@ -165,8 +163,15 @@ def read_runs(
 ) -> tuple[PastRun, ...]:
     """Read ``runs``: pipeline runs the factory begins with, with ``count`` several alike."""
     runs: list[PastRun] = []
+    ids: set[str] = set()
     for each in value.items() if value else []:
-        runs += _run(each, pipelines, now)
+        found = _run(each, pipelines, now)
+        run_id = (found[0].run_id or "").casefold()
+        if run_id in ids:
+            each.fail(f"a run with an id of its own; '{found[0].run_id}' is another run's")
+        if run_id:
+            ids.add(run_id)
+        runs += found
     return tuple(runs)
 
 
@@ -204,4 +209,8 @@ def _run(value: Value, pipelines: Mapping[str, PipelineDefinition], now: datetim
         failed_activity=failed.text() if failed else None,
         remaining_seconds=remaining.number() if remaining else None,
     )
-    return [run] * (count.integer(1) if count else 1)
+    return [run] * (_many(count) if count else 1)
+
+
+def _many(count: Value) -> int:
+    return count.integer(1, _MOST)

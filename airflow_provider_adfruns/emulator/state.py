@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from airflow_provider_adfruns.emulator.engine import Factory
@@ -23,9 +22,6 @@ def factory_state(factory: Factory, *, windows: int = NEWEST, runs: int = NEWEST
     :param runs: how many pipeline runs, the newest.
     """
     identity = factory.scenario.factory
-    by_trigger: dict[str, Counter[str]] = {}
-    for run in factory.triggers.runs:
-        by_trigger.setdefault(run.name, Counter())[str(run.current.status)] += 1
     return {
         "now": _written(factory.now),
         "factory": {
@@ -34,22 +30,17 @@ def factory_state(factory: Factory, *, windows: int = NEWEST, runs: int = NEWEST
             "subscriptionId": identity.subscription_id,
         },
         "counts": {
-            "triggerRuns": dict(sum(by_trigger.values(), Counter())),
-            "pipelineRuns": dict(Counter(str(run.current.status) for run in factory.pipelines.runs)),
+            "triggerRuns": factory.triggers.runs.counts(),
+            "pipelineRuns": factory.pipelines.runs.counts(),
         },
         "triggers": [
-            _trigger(place, factory, windows) | {"counts": dict(by_trigger.get(place.definition.name, {}))}
+            _trigger(place, factory, windows)
+            | {"counts": factory.triggers.runs.counts(place.definition.name)}
             for place in factory.triggers.places.values()
+            if not place.deleted
         ],
-        "pipelineRuns": [
-            _pipeline_run(run)
-            for run in _newest(factory.pipelines.runs, runs, lambda run: run.states[0].start)
-        ],
+        "pipelineRuns": [_pipeline_run(run) for run in factory.pipelines.runs.newest(runs)],
     }
-
-
-def _newest(runs: Iterable[Any], most: int, time: Any) -> list[Any]:
-    return sorted(runs, key=time)[-most:] if most else []
 
 
 def _trigger(place: TriggerPlace, factory: Factory, most: int) -> dict[str, Any]:
@@ -64,8 +55,8 @@ def _trigger(place: TriggerPlace, factory: Factory, most: int) -> dict[str, Any]
     if definition.type == "TumblingWindowTrigger":
         indexes = sorted(place.by_window)[-most:] if most else []
         return written | {"windows": [_window(place.by_window[index]) for index in indexes]}
-    own = (run for run in factory.triggers.runs if run.name == definition.name)
-    return written | {"runs": [_trigger_run(run) for run in _newest(own, most, lambda run: run.timestamp)]}
+    newest = factory.triggers.runs.newest(most, definition.name)
+    return written | {"runs": [_trigger_run(run) for run in newest]}
 
 
 def _window(runs: Sequence[TriggerRun]) -> dict[str, Any]:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.emulator.pipelines import PipelineRunner
     from airflow_provider_adfruns.emulator.records import PipelineRun
     from airflow_provider_adfruns.emulator.timeline import Timeline
-    from airflow_provider_adfruns.emulator.windows import Window
 
 DEPENDENCY_TIMEOUT = timedelta(days=7)
 
@@ -127,7 +126,9 @@ class TriggerRunner:
         place = self.places[run.name]
         runs = place.by_window.get(_index(run), ())
         number = sum(each.rerun_number is not None for each in runs)
-        again = self._create(place, run.window, group_id=run.group_id, rerun_number=number)
+        again = self._create(place, run.index, group_id=run.group_id, rerun_number=number)
+        # A trigger that was published anew may have another grid by now; the window stays.
+        again.grid = run.grid or run.definition.grid
         self._timeline.schedule(self._timeline.now + self._rerun_waiting, RerunReady(again.run_id))
         return again
 
@@ -149,17 +150,17 @@ class TriggerRunner:
         while place.waiting and len(place.holding) < limit:
             self._admit(place, place.waiting.pop(0))
         while place.started and len(place.holding) < limit and self._next_due(place) is True:
-            window = place.definition.grid.window(place.cursor)
+            run = self._create(place, place.cursor)
             place.cursor += 1
-            self._admit(place, self._create(place, window))
+            self._admit(place, run)
         self._schedule_next(place)
 
     def pipeline_ended(self, run: PipelineRun) -> None:
         """Give a trigger run the end of its pipeline run, or retry it as its policy says."""
         trigger_run = self.runs.get(run.trigger_run_id) if run.trigger_run_id else None
-        if trigger_run is None or trigger_run.window is None or trigger_run.is_final:
+        if trigger_run is None or trigger_run.index is None or trigger_run.is_final:
             return
-        if run.run_id not in trigger_run.current.pipelines.values():
+        if run.run_id not in dict(trigger_run.current.pipelines).values():
             return
         retry = trigger_run.definition.retry
         if run.current.status == TriggerStatus.FAILED and trigger_run.retries < retry.count:
@@ -183,13 +184,14 @@ class TriggerRunner:
     def remember(self, run: TriggerRun) -> None:
         """File a run under its window."""
         self.runs.add(run)
-        if run.window is not None:
-            self.places[run.name].by_window.setdefault(run.window.index, []).append(run)
+        if run.index is not None:
+            by_window = self.places[run.name].by_window
+            by_window[run.index] = (*by_window.get(run.index, ()), run)
 
     def _create(
         self,
         place: TriggerPlace,
-        window: Window | None,
+        index: int | None,
         *,
         due: datetime | None = None,
         group_id: str | None = None,
@@ -202,10 +204,10 @@ class TriggerRunner:
             definition=place.definition,
             group_id=group_id or run_id,
             timestamp=now,
-            window=window,
+            index=index,
             due=due,
             rerun_number=rerun_number,
-            states=[TriggerState(now, TriggerStatus.WAITING, {})],
+            states=(TriggerState(now, TriggerStatus.WAITING),),
         )
         self.remember(run)
         return run
@@ -226,16 +228,17 @@ class TriggerRunner:
         # The run points at its pipeline runs before they can end, for an ending run looks for its trigger
         # run.
         for reference in run.definition.pipelines:
+            definition = self.pipelines.definition(reference.name)
             start = Start(
-                definition=self.pipelines.definition(reference.name),
-                parameters=trigger_parameters(reference.parameters, run),
+                definition=definition,
+                parameters=trigger_parameters(definition.parameters, reference.parameters, run),
                 invoked_by=invoked_by,
                 run_id=self._ids.run_id(),
                 plan=self._plan(run),
                 trigger_run_id=run.run_id,
             )
             started[reference.name] = start.run_id or ""
-            self._set(run, TriggerStatus.RUNNING, pipelines=dict(started))
+            self._set(run, TriggerStatus.RUNNING, pipelines=tuple(started.items()))
             try:
                 self.pipelines.start(start)
             except QueueFullError:
@@ -243,11 +246,13 @@ class TriggerRunner:
 
     def _plan(self, run: TriggerRun) -> RunPlan:
         definition = run.definition
-        if run.window is None or run.rerun_number is None:
+        if run.index is None or run.rerun_number is None:
             return RunPlan(outcome=definition.outcome)
-        scripted = self.places[run.name].rerun_scripts.get(run.window.index, (None, None))
-        script = scripted[0] or definition.rerun_outcome
-        seconds = scripted[1] if scripted[1] is not None else definition.rerun_seconds
+        scripted = self.places[run.name].rerun_scripts.get(run.index)
+        script = (scripted and scripted.rerun_outcome) or definition.rerun_outcome
+        seconds = definition.rerun_seconds
+        if scripted is not None and scripted.rerun_seconds is not None:
+            seconds = scripted.rerun_seconds
         outcome: Outcome | None = script.at(run.rerun_number) if script else None
         if seconds is None or self.pipelines is None:
             return RunPlan(outcome=outcome)
@@ -313,9 +318,9 @@ class TriggerRunner:
         self._set(run, status, message=message)
         place = self.places[run.name]
         place.holding.discard(run.run_id)
-        if status == TriggerStatus.SUCCEEDED and run.window is not None:
+        if status == TriggerStatus.SUCCEEDED and run.index is not None:
             self._wake_dependents(run.name)
-        if run.window is not None:
+        if run.index is not None:
             self.pump(place)
 
     def _wake_dependents(self, upstream: str) -> None:
@@ -334,7 +339,7 @@ class TriggerRunner:
         run: TriggerRun,
         status: str,
         *,
-        pipelines: Mapping[str, str] | None = None,
+        pipelines: tuple[tuple[str, str], ...] | None = None,
         message: str | None = None,
     ) -> None:
         state = replace(run.current, at=self._timeline.now, status=status, message=message)
@@ -342,9 +347,9 @@ class TriggerRunner:
 
 
 def _index(run: TriggerRun) -> int:
-    if run.window is None:
+    if run.index is None:
         raise ValueError(f"trigger run {run.run_id} has no window")
-    return run.window.index
+    return run.index
 
 
 def _same_grid(one: TriggerDefinition, other: TriggerDefinition) -> bool:

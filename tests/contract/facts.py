@@ -22,7 +22,6 @@ class Fact:
     deviation: str = ""
 
 
-NO_LIMITS = "Calls are not limited; a fault answers 429 where a test wants it."
 RECORDINGS = "test_the_emulator_answers_as_the_recorded_service_did"
 
 FACTS = (
@@ -281,18 +280,32 @@ FACTS = (
     ),
     Fact("A stuck run (WaitingOnDependency although", ("test_a_stuck_run_goes_on_only_by_cancel_and_rerun",)),
     # Limits
-    Fact("reads 250, refill 25/s; writes 200, refill 10/s", (), NO_LIMITS),
+    Fact(
+        "reads 250, refill 25/s; writes 200, refill 10/s",
+        (
+            "test_the_usual_buckets_are_those_of_the_generation",
+            "test_the_usual_bucket_of_writes_holds_200_and_gets_10_a_second",
+            "test_each_principal_has_buckets_of_its_own",
+        ),
+        "With a clock moved by hand calls are not limited unless the scenario says so.",
+    ),
     Fact(
         "Older hourly form: 12,000 reads, 1,200 writes",
-        (),
-        NO_LIMITS,
+        ("test_the_usual_buckets_are_those_of_the_generation",),
+        "They come back by the second, not all at once by the hour.",
     ),
     Fact(
         "Query POSTs are counted as reads; createRun, cancel, rerun, start, stop as writes [R]",
         (RECORDINGS, "test_queries_count_as_reads_and_actions_as_writes"),
     ),
-    Fact("429 carries `Retry-After` in seconds", (), NO_LIMITS),
-    Fact("1,000 monitoring queries a minute per factory", (), NO_LIMITS),
+    Fact(
+        "429 carries `Retry-After` in seconds",
+        ("test_a_throttled_write_changes_nothing_and_says_when_to_come_back",),
+    ),
+    Fact(
+        "1,000 monitoring queries a minute per factory",
+        ("test_run_queries_of_a_factory_are_limited_by_the_minute",),
+    ),
     Fact(
         "10,000 concurrent pipeline runs per factory",
         (),

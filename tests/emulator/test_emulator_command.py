@@ -77,7 +77,7 @@ def test_it_serves_until_it_is_interrupted_and_says_how_to_connect() -> None:
         status = httpx.get(url).status_code
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0
-    assert (status, name) == (501, "export AIRFLOW_CONN_AZURE_DATA_FACTORY_DEFAULT")
+    assert (status, name) == (200, "export AIRFLOW_CONN_AZURE_DATA_FACTORY_DEFAULT")
     assert json.loads(value.strip().strip("'"))["extra"]["arm_endpoint"] == url
 
 

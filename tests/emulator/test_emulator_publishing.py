@@ -264,3 +264,34 @@ def test_a_scenarios_trigger_depends_on_five_others_at_most(serve: Serve) -> Non
     many = {**hourly, "dependsOn": [{"trigger": "hourly"}] * 6}
     with pytest.raises(ValueError, match="at most 5"):
         serve({"pipelines": {"load": {}}, "triggers": {"hourly": hourly, "report": many}})
+
+
+def test_a_rerun_keeps_its_window_where_the_trigger_was_published_with_others_since(serve: Serve) -> None:
+    door = serve(
+        {
+            "pipelines": {"load": {}},
+            "triggers": {
+                "hourly": {
+                    "pipeline": "load",
+                    "state": "stopped",
+                    "windows": {"count": 1, "status": "Failed"},
+                }
+            },
+        }
+    )
+    failed = door.only("hourly")[0]
+    door.call("DELETE", "/triggers/hourly").raise_for_status()
+    put(door, "/triggers/hourly", tumbling(interval=3, startTime="2026-02-28T00:00:00Z")).raise_for_status()
+    door.rerun(failed).raise_for_status()
+    windows = [
+        (run["properties"]["windowStartTime"], run["properties"]["windowEndTime"])
+        for run in door.only("hourly")
+    ]
+    assert windows == [("03/01/2026 05:00:00", "03/01/2026 06:00:00")] * 2
+
+
+def test_a_deleted_trigger_is_not_in_the_state_that_the_page_shows(serve: Serve) -> None:
+    door = published(serve)
+    assert [each["name"] for each in door.client.get("/_adf/state").json()["triggers"]] == ["hourly"]
+    door.call("DELETE", "/triggers/hourly").raise_for_status()
+    assert door.client.get("/_adf/state").json()["triggers"] == []
