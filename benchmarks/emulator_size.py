@@ -89,6 +89,10 @@ def queries(factory: Factory) -> dict[str, tuple[str, dict[str, Any]]]:
             pipelines,
             ever | {"filters": [{"operand": "LatestOnly", "operator": "Equals", "values": ["true"]}]},
         ),
+        "pipeline runs: a day, oldest first": (
+            pipelines,
+            day | {"orderBy": [{"orderBy": "RunStart", "order": "ASC"}]},
+        ),
         "pipeline runs: status, ordered": (
             pipelines,
             ever | {"filters": [failed], "orderBy": [{"orderBy": "RunStart", "order": "ASC"}]},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from heapq import merge
 from itertools import groupby, islice
@@ -12,7 +13,7 @@ from airflow_provider_adfruns.emulator.query import PAGE_SIZE, Position
 from airflow_provider_adfruns.emulator.store import RETENTION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from airflow_provider_adfruns.emulator.query import RunQuery
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     Row = tuple[Any, Any]
     Rows = list[Row]
+    Stretches = list[tuple[StateLog[Any], range]]
 
 _REMEMBERED_ORDERS = 8
 # So many rows are sorted in a few milliseconds.
@@ -92,18 +94,19 @@ class Finder:
         if query.group_id() is None and query.order_by[0][0] == query.kind.born:
             stretches = _stretches(store, query, position.seen_at)
             if sum(len(stretch) for _, stretch in stretches) > _FEW:
-                return self._walk(store, query, position)
+                return self._walk(store, query, position, stretches)
         return iter(query.ordered(_shuffled(self._all(store, query, position))))
 
-    def _walk(self, store: RunStore[Any], query: RunQuery, position: Position) -> Iterator[Row]:
+    def _walk(
+        self, store: RunStore[Any], query: RunQuery, position: Position, stretches: Stretches
+    ) -> Iterator[Row]:
         """Find rows in the order in which the runs began, or the opposite, no further than somebody reads."""
         after, before = _span(query, position.seen_at)
         descending = query.order_by[0][1]
+        # The factory goes on between two pages, but what it adds came after the instant that is shown.
+        candidates = [store.by_birth(name) for name in store.names() if query.keeps({query.kind.name: name})]
         columns = [
-            # The factory goes on between two pages, but what it adds came after the instant that is shown.
-            reversed(store.by_birth(name)) if descending else iter(store.by_birth(name))
-            for name in store.names()
-            if query.keeps({query.kind.name: name})
+            reversed(column) if descending else iter(column) for column in _bounded(candidates, stretches)
         ]
         runs = columns[0] if len(columns) == 1 else merge(*columns, key=_born, reverse=descending)
         rest = query.without(query.kind.name)
@@ -160,7 +163,22 @@ def _born(run: Any) -> Any:
     return run.born
 
 
-def _stretches(store: RunStore[Any], query: RunQuery, seen_at: datetime) -> list[tuple[StateLog[Any], range]]:
+def _bounded(columns: list[Sequence[Any]], stretches: Stretches) -> list[Sequence[Any]]:
+    """Leave out what began before the first or after the last run that can be an answer, where they are few.
+
+    :param columns: runs in the order in which they began.
+    """
+    if 2 * sum(len(stretch) for _, stretch in stretches) > sum(map(len, columns)):
+        return columns  # looking for the bounds would cost more than walking to the first answers
+    born = [at for log, stretch in stretches for at in log.born(stretch)]
+    first, last = min(born), max(born)
+    return [
+        column[bisect_left(column, first, key=_born) : bisect_right(column, last, key=_born)]
+        for column in columns
+    ]
+
+
+def _stretches(store: RunStore[Any], query: RunQuery, seen_at: datetime) -> Stretches:
     """Return the parts of the logs that can hold an answer; each log has one name and one status."""
     after, before = _span(query, seen_at)
     return [

@@ -50,12 +50,14 @@ class StateLog(Generic[R]):
     def __init__(self) -> None:
         self._times: list[datetime] = []
         self._runs: list[R] = []
+        self._born: list[datetime] = []
         self._numbers = array("I")
 
     def append(self, at: datetime, run: R, index: int) -> None:
         """Add state number ``index`` of ``run``."""
         self._times.append(at)
         self._runs.append(run)
+        self._born.append(run.born)
         self._numbers.append(index)
 
     def sort(self) -> None:
@@ -63,11 +65,16 @@ class StateLog(Generic[R]):
         order = sorted(range(len(self._times)), key=self._times.__getitem__)
         self._times = [self._times[i] for i in order]
         self._runs = [self._runs[i] for i in order]
+        self._born = [self._born[i] for i in order]
         self._numbers = array("I", (self._numbers[i] for i in order))
 
     def stretch(self, after: datetime, before: datetime) -> range:
         """Return the positions of the states from ``after`` to ``before``, both included."""
         return range(bisect_left(self._times, after), bisect_right(self._times, before))
+
+    def born(self, stretch: range) -> Sequence[datetime]:
+        """Return when the runs began that a stretch's states belong to, some perhaps more than once."""
+        return self._born[stretch.start : stretch.stop]
 
     def __getitem__(self, position: int) -> tuple[R, int]:
         return self._runs[position], self._numbers[position]
