@@ -93,6 +93,7 @@ class Control:
         """Answer a control call."""
         segments = tuple(segment for segment in request.path.removeprefix(PREFIX).split("/") if segment)
         try:
+            _refuse_other_sites(request)
             found = _find(request.method, segments)
             call = ControlCall(found.name_in(segments), request.query, request.content)
             with self._simulation.lock:
@@ -289,6 +290,13 @@ ROUTES = (
     ControlRoute("PUT", ("scenario",), Control.load),
     ControlRoute("POST", ("tokens", "revoke"), Control.revoke_tokens),
 )
+
+
+def _refuse_other_sites(request: Request) -> None:
+    """Refuse what a page of another site sends from its reader's browser, which names the site in Origin."""
+    origin, host = request.headers.get("origin"), request.headers.get("host", "")
+    if origin is not None and origin.partition("://")[2] != host:
+        raise _RefusedError(HTTPStatus.FORBIDDEN, f"calls from {origin} are refused; this is {host}")
 
 
 def _find(method: str, segments: tuple[str, ...]) -> ControlRoute:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from airflow_provider_adfruns.emulator import ScenarioError
@@ -50,6 +51,14 @@ def test_it_is_neither_throttled_nor_at_fault_nor_in_the_journal(serve: Serve) -
         door.control("GET", "/clock")
     assert door.emulator.journal == ()
     assert door.emulator.faults[0]["left"] == 100
+
+
+def test_pages_of_other_sites_cannot_use_it(serve: Serve) -> None:
+    door = serve(night())
+    own = door.emulator.url
+    with pytest.raises(httpx.HTTPStatusError, match="403"):
+        door.control("POST", "/reset", headers={"Origin": "https://elsewhere.example"})
+    assert door.control("POST", "/reset", headers={"Origin": own})["now"]
 
 
 def test_it_needs_no_token_where_the_factory_does(serve: Serve) -> None:
