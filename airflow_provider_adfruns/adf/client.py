@@ -22,6 +22,8 @@ from airflow_provider_adfruns.adf.errors import (
 )
 from airflow_provider_adfruns.adf.model import ActivityRun, PipelineRun, Trigger, TriggerRun
 from airflow_provider_adfruns.adf.names import check_pipeline_name, check_run_id, check_trigger_name
+from airflow_provider_adfruns.adf.pacing import Bucket, Limit, shared_pacer
+from airflow_provider_adfruns.adf.pause import elapsed, pause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -74,10 +76,20 @@ class FactoryClient:
     """
 
     def __init__(
-        self, connection: FactoryConnection, *, trouble_budget_seconds: float = TROUBLE_BUDGET_SECONDS
+        self,
+        connection: FactoryConnection,
+        *,
+        trouble_budget_seconds: float = TROUBLE_BUDGET_SECONDS,
     ) -> None:
         self.connection = connection
         self._trouble_budget_seconds = trouble_budget_seconds
+        cap = connection.max_requests_per_second
+        self._cap = None if cap is None else Bucket(Limit(1, cap))
+        self._pacer = shared_pacer(
+            connection.arm_endpoint,
+            connection.address.subscription_id,
+            connection.client_id or connection.conn_id,
+        )
         self._exit = AsyncExitStack()
         self._sdk: Any = None  # azure's types would be imported with it
         self._client: Any = None
@@ -88,7 +100,7 @@ class FactoryClient:
         self._clock = self._sdk.ServiceTime()
         try:
             client, credential = await asyncio.to_thread(
-                self._sdk.build, self.connection, self._clock, self._trouble_budget_seconds
+                self._sdk.build, self.connection, self._clock, self._pacer, self._trouble_budget_seconds
             )
         except ValueError as error:
             raise AuthenticationFailed(
@@ -384,6 +396,8 @@ class FactoryClient:
     ) -> Any:
         """Run one operation of the SDK. :return: the answer's JSON. :raises AdfRunsError: for any failure."""
         address = self.connection.address
+        if self._cap is not None:
+            await pause(self._cap.take(elapsed()))
         try:
             return await operation(
                 address.resource_group_name, address.factory_name, *arguments, cls=_body_of, **options
