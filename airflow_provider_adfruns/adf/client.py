@@ -22,7 +22,7 @@ from airflow_provider_adfruns.adf.errors import (
 )
 from airflow_provider_adfruns.adf.model import ActivityRun, PipelineRun, Trigger, TriggerRun
 from airflow_provider_adfruns.adf.names import check_pipeline_name, check_run_id, check_trigger_name
-from airflow_provider_adfruns.adf.pacing import Bucket, Limit, shared_pacer
+from airflow_provider_adfruns.adf.pacing import Bucket, Limit, Pacer, shared_pacer
 from airflow_provider_adfruns.adf.pause import elapsed, pause
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ class FactoryClient:
     :param trouble_budget_seconds: how long one read is repeated through errors and throttling, and how long a
         write may wait for a connection or for throttling to end. A write whose outcome is unclear is never
         repeated: it raises ``OutcomeUnknown``.
+    :param pacer: for a principal whose limits are not the documented ones, to be shared by all its clients;
+        default this process's own for the principal in its subscription.
     """
 
     def __init__(
@@ -80,12 +82,13 @@ class FactoryClient:
         connection: FactoryConnection,
         *,
         trouble_budget_seconds: float = TROUBLE_BUDGET_SECONDS,
+        pacer: Pacer | None = None,
     ) -> None:
         self.connection = connection
         self._trouble_budget_seconds = trouble_budget_seconds
         cap = connection.max_requests_per_second
         self._cap = None if cap is None else Bucket(Limit(1, cap))
-        self._pacer = shared_pacer(
+        self._pacer = pacer or shared_pacer(
             connection.arm_endpoint,
             connection.address.subscription_id,
             connection.client_id or connection.conn_id,

@@ -17,6 +17,7 @@ _SLOWER = 0.8
 _FASTER_PER_SECOND = 1.02
 _SLOWEST = 0.05
 _MEASURE_SECONDS = 3.0
+_STALE_SECONDS = 10.0
 _MARGIN = 2.0  # requests under way overtake each other, and the two clocks tick differently
 
 
@@ -77,16 +78,17 @@ class Bucket:
         """Believe the service when it says that less is left than was thought, and measure its refill."""
         self.refill(now)
         self.tokens = min(self.tokens, remaining - _MARGIN)
-        if self._measured is None:
+        if remaining >= self.limit.burst / 2:
+            self._measured = None  # a bucket that is full regains nothing, which says nothing of its rate
+            return
+        if self._measured is None or now - self._measured[0] > _STALE_SECONDS:
             self._measured = (now, remaining, self._sent)
             return
         since, before, sent = self._measured
         if now - since < _MEASURE_SECONDS:
             return
         regained = (remaining - before + self._sent - sent) / (now - since)
-        is_scarce = remaining < self.limit.burst / 2
-        if is_scarce:
-            self.pace = min(self.pace, max(_SLOWEST, regained / self.limit.per_second))
+        self.pace = min(self.pace, max(_SLOWEST, regained / self.limit.per_second))
         self._measured = (now, remaining, self._sent)
 
     def refused(self, now: float) -> None:
@@ -94,6 +96,11 @@ class Bucket:
         self.refill(now)
         self.tokens = min(self.tokens, 0.0)
         self.pace = max(_SLOWEST, self.pace * _SLOWER)
+
+    def empty(self, now: float) -> None:
+        """Begin again with no token, and none promised to anybody."""
+        self.refill(now)
+        self.tokens = 0.0
 
 
 class Pacer:
@@ -107,17 +114,20 @@ class Pacer:
         self._lock = threading.Lock()
         self._buckets = {False: Bucket(reads), True: Bucket(writes)}
         self._closed_until = 0.0
+        self._emptied = {False: 0, True: 0}
 
     async def admit(self, *, write: bool) -> None:
         """Wait until a request may leave."""
-        with self._lock:
-            wait = self._buckets[write].take(elapsed())
         while True:
-            wait = max(wait, self._closed_until - elapsed())
-            if wait <= 0:
+            with self._lock:
+                emptied = self._emptied[write]
+                wait = max(self._buckets[write].take(elapsed()), self._closed_until - elapsed())
+            while wait > 0:
+                await pause(wait)
+                wait = self._closed_until - elapsed()
+            if emptied == self._emptied[write]:
                 return
-            await pause(wait)
-            wait = 0.0
+            # a promise from before the gate closed is void: all of them would leave at once when it opens
 
     def told(self, remaining: float, *, write: bool) -> None:
         """Take over what an answer's ``x-ms-ratelimit-remaining-subscription-*`` says."""
@@ -128,10 +138,10 @@ class Pacer:
         """Close the gate for everyone until the service's Retry-After is over, and go slower then."""
         with self._lock:
             now = elapsed()
-            if (
-                now >= self._closed_until
-            ):  # several requests under way are refused for one and the same reason
+            if now >= self._closed_until:  # requests under way together are refused for the same reason
                 self._buckets[write].refused(now)
+            self._buckets[write].empty(now)
+            self._emptied[write] += 1
             self._closed_until = max(self._closed_until, now + retry_after_seconds)
 
 
