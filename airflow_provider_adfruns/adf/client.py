@@ -399,8 +399,8 @@ class FactoryClient:
     ) -> Any:
         """Run one operation of the SDK. :return: the answer's JSON. :raises AdfRunsError: for any failure."""
         address = self.connection.address
-        if self._cap is not None:
-            await pause(self._cap.take(elapsed()))
+        while self._cap is not None and (wait := self._cap.take(elapsed())) > 0:
+            await pause(wait)
         try:
             return await operation(
                 address.resource_group_name, address.factory_name, *arguments, cls=_body_of, **options

@@ -16,9 +16,9 @@ from airflow_provider_adfruns.adf.pause import elapsed, pause
 _SLOWER = 0.8
 _FASTER_PER_SECOND = 1.02
 _SLOWEST = 0.05
-_MEASURE_SECONDS = 3.0
-_STALE_SECONDS = 10.0
-_MARGIN = 2.0  # requests under way overtake each other, and the two clocks tick differently
+_RESERVE = 0.05  # of the burst: room for what other processes of the principal have under way
+_LEAST_RESERVE = 2.0
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +41,27 @@ WRITES = Limit(200, 10)
 class Bucket:
     """What is believed of one bucket of the service; time comes from outside: this decides and never waits.
 
-    ``pace`` is the share of the limit's rate that is used. The service's remaining counts tell how fast the
-    bucket really refills for this process, what other processes of the principal take being gone; each 429
-    slows down, and time makes faster again.
+    A small reserve is left in the bucket. The fewer the service says are left, the longer a next request has
+    to wait: so a bucket that refills more slowly than believed, or that others take from, is found out before
+    it is empty, and processes that share it end up with like shares. ``pace`` is the share of the limit's
+    rate that is used; each 429 slows down, and time makes faster again.
     """
 
     limit: Limit
     tokens: float = field(init=False)
     pace: float = field(init=False, default=1.0)
     _seen_at: float | None = field(init=False, default=None)
-    _sent: int = field(init=False, default=0)
-    _measured: tuple[float, float, int] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.tokens = self._most
 
     @property
+    def _reserve(self) -> float:
+        return max(_LEAST_RESERVE, self.limit.burst * _RESERVE)
+
+    @property
     def _most(self) -> float:
-        return max(1.0, self.limit.burst - _MARGIN)
+        return max(1.0, self.limit.burst - self._reserve)
 
     def refill(self, now: float) -> None:
         """Let time pass."""
@@ -68,39 +71,26 @@ class Bucket:
         self._seen_at = now
 
     def take(self, now: float) -> float:
-        """Take a token, or one that is still to come. :return: the seconds until it is there."""
+        """Take a token if there is one. :return: 0 if so, else the seconds after which to ask again."""
         self.refill(now)
-        self.tokens -= 1
-        self._sent += 1
-        return max(0.0, -self.tokens / (self.limit.per_second * self.pace))
+        if self.tokens > 1 - _ROUNDING:
+            self.tokens -= 1
+            return 0.0
+        return (1 - self.tokens) / (self.limit.per_second * self.pace)
 
-    def told(self, remaining: float, now: float) -> None:
-        """Believe the service when it says that less is left than was thought, and measure its refill."""
+    def told(self, remaining: float, under_way: int, now: float) -> None:
+        """Believe the service when it says that less is left than was thought.
+
+        :param under_way: requests that are not answered yet, which it may not have counted.
+        """
         self.refill(now)
-        self.tokens = min(self.tokens, remaining - _MARGIN)
-        if remaining >= self.limit.burst / 2:
-            self._measured = None  # a bucket that is full regains nothing, which says nothing of its rate
-            return
-        if self._measured is None or now - self._measured[0] > _STALE_SECONDS:
-            self._measured = (now, remaining, self._sent)
-            return
-        since, before, sent = self._measured
-        if now - since < _MEASURE_SECONDS:
-            return
-        regained = (remaining - before + self._sent - sent) / (now - since)
-        self.pace = min(self.pace, max(_SLOWEST, regained / self.limit.per_second))
-        self._measured = (now, remaining, self._sent)
+        self.tokens = min(self.tokens, remaining - self._reserve - under_way)
 
     def refused(self, now: float) -> None:
         """Go slower after a 429; its token was never there."""
         self.refill(now)
         self.tokens = min(self.tokens, 0.0)
         self.pace = max(_SLOWEST, self.pace * _SLOWER)
-
-    def empty(self, now: float) -> None:
-        """Begin again with no token, and none promised to anybody."""
-        self.refill(now)
-        self.tokens = 0.0
 
 
 class Pacer:
@@ -113,26 +103,31 @@ class Pacer:
     def __init__(self, reads: Limit = READS, writes: Limit = WRITES) -> None:
         self._lock = threading.Lock()
         self._buckets = {False: Bucket(reads), True: Bucket(writes)}
+        self._under_way = {False: 0, True: 0}
         self._closed_until = 0.0
-        self._emptied = {False: 0, True: 0}
 
     async def admit(self, *, write: bool) -> None:
-        """Wait until a request may leave."""
+        """Wait until a request may leave; ``answered`` is to follow."""
         while True:
             with self._lock:
-                emptied = self._emptied[write]
-                wait = max(self._buckets[write].take(elapsed()), self._closed_until - elapsed())
-            while wait > 0:
-                await pause(wait)
-                wait = self._closed_until - elapsed()
-            if emptied == self._emptied[write]:
-                return
-            # a promise from before the gate closed is void: all of them would leave at once when it opens
+                now = elapsed()
+                wait = self._closed_until - now
+                if wait <= 0:
+                    wait = self._buckets[write].take(now)
+                if wait <= 0:
+                    self._under_way[write] += 1
+                    return
+            await pause(wait)
+
+    def answered(self, *, write: bool) -> None:
+        """Note that an admitted request is under way no more, however it ended."""
+        with self._lock:
+            self._under_way[write] -= 1
 
     def told(self, remaining: float, *, write: bool) -> None:
         """Take over what an answer's ``x-ms-ratelimit-remaining-subscription-*`` says."""
         with self._lock:
-            self._buckets[write].told(remaining, elapsed())
+            self._buckets[write].told(remaining, self._under_way[write], elapsed())
 
     def refused(self, retry_after_seconds: float, *, write: bool) -> None:
         """Close the gate for everyone until the service's Retry-After is over, and go slower then."""
@@ -140,8 +135,6 @@ class Pacer:
             now = elapsed()
             if now >= self._closed_until:  # requests under way together are refused for the same reason
                 self._buckets[write].refused(now)
-            self._buckets[write].empty(now)
-            self._emptied[write] += 1
             self._closed_until = max(self._closed_until, now + retry_after_seconds)
 
 

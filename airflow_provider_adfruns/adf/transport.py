@@ -209,6 +209,8 @@ class RepeatPolicy(AsyncHTTPPolicy[Any, Any]):
             trouble_before = isinstance(error, (ServiceRequestError, ServiceResponseError))
             unsent = trouble_before and not request.context[_SENT]
             return _Attempt(Verdict.NEVER_SENT if unsent else judge_error(error), error=error)
+        finally:
+            self._pacer.answered(write=write)
         attempt = _Attempt(judge_answer(response.http_response.status_code), response=response)
         if attempt.status == _TOO_MANY_REQUESTS:
             asked = retry_after_seconds(attempt.header("Retry-After"))
