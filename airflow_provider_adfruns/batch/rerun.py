@@ -158,6 +158,9 @@ def resumed_report(
     """
     plan = plan_reruns(history, selection, statuses, ledger.planned_at)
     members = {member.window: member for member in plan.members}
+    # a run that began just before the plan may have been hidden from it: it is somebody's rerun
+    surely_seen = plan_reruns(history, selection, statuses, ledger.planned_at - QUERY_LAG_PATIENCE)
+    judged = members | {member.window: member for member in surely_seen.members}
     families = by_window(history)
     outcomes = []
     skipped = [each for each in plan.exclusions if each.window not in set(ledger.windows)]
@@ -167,8 +170,8 @@ def resumed_report(
             skipped.append(
                 Exclusion(window, None, None, "its runs are older than the factory's history by now")
             )
-        elif window in members:
-            member = members[window]
+        elif window in judged:
+            member = judged[window]
             newer = [run for run in family if run.timestamp > member.run.timestamp]
             outcomes.append(with_history(_outcome(member.run, window, Step.UNCLEAR), newer))
         else:

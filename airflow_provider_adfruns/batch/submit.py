@@ -183,6 +183,8 @@ class Submission:
         )
         position = 0
         while position < len(planned) and self._stopped is None:
+            if self._rules.max_in_flight is not None:
+                await self._settle()  # what is unclear may be running, and would not be counted
             await self._look()
             room = await self._room()
             chunk = planned[position : position + min(_CHUNK, room)]

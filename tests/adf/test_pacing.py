@@ -18,7 +18,7 @@ from tests.adf.talking import talk
 from tests.conftest import calls, connection_to
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from airflow_provider_adfruns.emulator import AdfEmulator
 
@@ -193,6 +193,12 @@ def test_a_process_has_one_pacer_for_a_principal_of_a_subscription() -> None:
     assert shared_pacer("arm", "sub", "me") is not shared_pacer("arm", "other", "me")
 
 
+async def _after_refusal(emulator: AdfEmulator, ask: Callable[[], Awaitable[Any]]) -> None:
+    while not emulator.journal:
+        await pause(0)
+    await ask()
+
+
 def test_a_refused_client_holds_back_the_other_clients_of_its_principal(factory: Factory) -> None:
     emulator = factory(SCENARIO)
     emulator.fail_next("Factories_Get", status=429, retry_after=40)
@@ -200,12 +206,7 @@ def test_a_refused_client_holds_back_the_other_clients_of_its_principal(factory:
     async def two() -> None:
         connection = connection_to(emulator)
         async with FactoryClient(connection) as one, FactoryClient(connection) as other:
-            first = asyncio.create_task(one.check_factory())
-            while not calls(emulator, "Factories_Get"):
-                await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            await first
-            await other.list_triggers()
+            await asyncio.gather(one.check_factory(), _after_refusal(emulator, other.list_triggers))
 
     asyncio.run(two())
     [listed] = calls(emulator, "Triggers_ListByFactory")
@@ -242,4 +243,4 @@ def test_where_half_is_allowed_many_writes_take_hardly_longer_than_they_have_to(
 
 
 def test_the_documented_limits_are_what_is_believed_by_default() -> None:
-    assert (READS, WRITES) == (Limit(250, 25), Limit(200, 10))
+    assert (Limit(250, 25), Limit(200, 10)) == (READS, WRITES)
