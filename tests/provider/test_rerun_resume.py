@@ -82,21 +82,23 @@ def night(count: int = 12, *, lag: float = 2, outcome: str = "succeeded") -> dic
     }
 
 
-def die_after(monkeypatch: pytest.MonkeyPatch, posts: int) -> None:
-    """Let the worker die when so many reruns have been sent, the last one's answer unseen."""
+def die_in_first_try(monkeypatch: pytest.MonkeyPatch, store: Store | None, *, after: int) -> None:
+    """Let the worker of the first try die when so many reruns have been sent, the last one's answer unseen."""
     rerun = FactoryClient.rerun_trigger_run
-    sent = 0
+    begun = 0
 
     async def dying(self: FactoryClient, trigger_name: str, run_id: str) -> None:
-        nonlocal sent
-        if sent >= posts:
-            raise WorkerDiedError
-        sent += 1
-        await rerun(self, trigger_name, run_id)
-        if sent >= posts:
+        nonlocal begun
+        begun += 1
+        if begun <= after:
+            await rerun(self, trigger_name, run_id)
+        if begun >= after:
             raise WorkerDiedError
 
-    monkeypatch.setattr(FactoryClient, "rerun_trigger_run", dying)
+    with monkeypatch.context() as patch:
+        patch.setattr(FactoryClient, "rerun_trigger_run", dying)
+        with pytest.raises(WorkerDiedError):
+            task(1, store).run()
 
 
 def sent(emulator: AdfEmulator) -> list[str]:
@@ -116,9 +118,7 @@ def test_a_try_after_a_crash_sends_what_is_left_and_nothing_twice(
     emulator = factory(night(lag=lag))
     expected = failed_ids(emulator)
     kept = store if with_store else None
-    with monkeypatch.context() as patch, pytest.raises(WorkerDiedError):
-        die_after(patch, posts)
-        task(1, kept).run()
+    die_in_first_try(monkeypatch, kept, after=posts)
     task(2, kept).run()
     assert sent(emulator) == expected
 
@@ -127,9 +127,7 @@ def test_the_report_after_a_crash_is_that_of_the_whole_batch(
     factory: Start, monkeypatch: pytest.MonkeyPatch, store: Store
 ) -> None:
     factory(night())
-    with monkeypatch.context() as patch, pytest.raises(WorkerDiedError):
-        die_after(patch, 5)
-        task(1, store).run()
+    die_in_first_try(monkeypatch, store, after=5)
     assert task(2, store).run()["counts"] == {"Succeeded": 12}
 
 
@@ -141,9 +139,10 @@ def test_a_try_that_dies_while_it_waits_is_followed_by_one_that_only_waits(
     async def die(*_: object, **__: object) -> None:
         raise WorkerDiedError
 
-    with monkeypatch.context() as patch, pytest.raises(WorkerDiedError):
+    with monkeypatch.context() as patch:
         patch.setattr("airflow_provider_adfruns.batch.watch.wait_until_done", die)
-        task(1, store).run()
+        with pytest.raises(WorkerDiedError):
+            task(1, store).run()
     assert store.get(LEDGER_KEY)["phase"] == Phase.WATCHING
     assert task(2, store).run()["counts"] == {"Succeeded": 12}
     assert len(sent(emulator)) == 12
@@ -165,9 +164,7 @@ def test_another_selection_is_another_batch(
     factory: Start, monkeypatch: pytest.MonkeyPatch, store: Store
 ) -> None:
     emulator = factory(night())
-    with monkeypatch.context() as patch, pytest.raises(WorkerDiedError):
-        die_after(patch, 0)
-        task(1, store).run()
+    die_in_first_try(monkeypatch, store, after=0)
     narrower = {"window_start": "2026-03-01T04:00:00Z"}
     assert len(task(2, store, **narrower).run()["windows"]) == 2
     assert len(sent(emulator)) == 2
@@ -184,9 +181,7 @@ def test_a_dry_run_leaves_an_open_batch_as_it_is(
     factory: Start, monkeypatch: pytest.MonkeyPatch, store: Store
 ) -> None:
     emulator = factory(night())
-    with monkeypatch.context() as patch, pytest.raises(WorkerDiedError):
-        die_after(patch, 5)
-        task(1, store).run()
+    die_in_first_try(monkeypatch, store, after=5)
     before = store.get(LEDGER_KEY)
     task(2, store, dry_run=True).run()
     assert store.get(LEDGER_KEY) == before
