@@ -83,7 +83,7 @@ def night(count: int = 12, *, lag: float = 2, outcome: str = "succeeded") -> dic
 
 
 def die_in_first_try(monkeypatch: pytest.MonkeyPatch, store: Store | None, *, after: int) -> None:
-    """Let the worker of the first try die when so many reruns have been sent, the last one's answer unseen."""
+    """Let the first try's worker die after so many reruns, the last one's answer unseen."""
     rerun = FactoryClient.rerun_trigger_run
     begun = 0
 
