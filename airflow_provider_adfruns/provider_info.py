@@ -102,6 +102,10 @@ def get_provider_info() -> dict[str, Any]:
                     "ca_bundle": _text(
                         "CA bundle", "A PEM file with the certificates to trust, instead of the system's."
                     ),
+                    "max_requests_per_second": _text(
+                        "Requests a second",
+                        "At most this many, to leave room for others; empty: ARM's limits.",
+                    ),
                 },
             }
         ],

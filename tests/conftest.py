@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_adfruns.adf import pacing
 from airflow_provider_adfruns.adf.identity import read_connection
 from airflow_provider_adfruns.adf.pause import moving
 from airflow_provider_adfruns.emulator import AdfEmulator
@@ -44,6 +45,12 @@ def pytest_unconfigure() -> None:
 def spec() -> Spec | None:
     """Return the published spec, which lies beside the repository; None where it does not."""
     return read_spec()
+
+
+@pytest.fixture(autouse=True)
+def fresh_pacers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget what is known of other tests' factories: a port, and with it a principal, may come again."""
+    monkeypatch.setattr(pacing, "_pacers", {})
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from airflow_provider_adfruns.adf.errors import (
 )
 from airflow_provider_adfruns.adf.model import ActivityRun, PipelineRun, Trigger, TriggerRun
 from airflow_provider_adfruns.adf.names import check_pipeline_name, check_run_id, check_trigger_name
+from airflow_provider_adfruns.adf.pacing import Bucket, Limit, Pacer, shared_pacer
+from airflow_provider_adfruns.adf.pause import elapsed, pause
 from airflow_provider_adfruns.adf.queries import query_body
 
 if TYPE_CHECKING:
@@ -53,13 +55,26 @@ class FactoryClient:
     :param trouble_budget_seconds: how long one read is repeated through errors and throttling, and how long a
         write may wait for a connection or for throttling to end. A write whose outcome is unclear is never
         repeated: it raises ``OutcomeUnknown``.
+    :param pacer: for a principal whose limits are not the documented ones, to be shared by all its clients;
+        default this process's own for the principal in its subscription.
     """
 
     def __init__(
-        self, connection: FactoryConnection, *, trouble_budget_seconds: float = TROUBLE_BUDGET_SECONDS
+        self,
+        connection: FactoryConnection,
+        *,
+        trouble_budget_seconds: float = TROUBLE_BUDGET_SECONDS,
+        pacer: Pacer | None = None,
     ) -> None:
         self.connection = connection
         self._trouble_budget_seconds = trouble_budget_seconds
+        cap = connection.max_requests_per_second
+        self._cap = None if cap is None else Bucket(Limit(1, cap))
+        self._pacer = pacer or shared_pacer(
+            connection.arm_endpoint,
+            connection.address.subscription_id,
+            connection.client_id or connection.conn_id,
+        )
         self._exit = AsyncExitStack()
         self._sdk: Any = None  # azure's types would be imported with it
         self._client: Any = None
@@ -70,7 +85,7 @@ class FactoryClient:
         self._clock = self._sdk.ServiceTime()
         try:
             client, credential = await asyncio.to_thread(
-                self._sdk.build, self.connection, self._clock, self._trouble_budget_seconds
+                self._sdk.build, self.connection, self._clock, self._pacer, self._trouble_budget_seconds
             )
         except ValueError as error:
             raise AuthenticationFailed(
@@ -353,6 +368,8 @@ class FactoryClient:
     ) -> Any:
         """Run one operation of the SDK. :return: the answer's JSON. :raises AdfRunsError: for any failure."""
         address = self.connection.address
+        while self._cap is not None and (wait := self._cap.take(elapsed())) > 0:
+            await pause(wait)
         try:
             return await operation(
                 address.resource_group_name, address.factory_name, *arguments, cls=_body_of, **options

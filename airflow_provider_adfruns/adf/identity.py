@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -69,6 +70,7 @@ class FactoryConnection:
     client_secret: str | None = field(repr=False)
     ca_bundle: str | None
     is_private_authority: bool
+    max_requests_per_second: float | None = None
 
     @property
     def is_loopback_http(self) -> bool:
@@ -105,6 +107,7 @@ def read_connection(
     extra: Mapping[str, Any],
     resource_group_name: str | None = None,
     factory_name: str | None = None,
+    max_requests_per_second: float | None = None,
 ) -> FactoryConnection:
     """Read the fields of an Airflow connection of type ``adf_runs`` or ``azure_data_factory``.
 
@@ -114,6 +117,7 @@ def read_connection(
     :param extra: the connection's extra fields, with or without the official provider's legacy prefix.
     :param resource_group_name: instead of the connection's own.
     :param factory_name: instead of the connection's own.
+    :param max_requests_per_second: instead of the connection's own; None for ARM's limits alone.
     :raises InvalidInput: names the field, what was expected and what to do.
     """
 
@@ -164,6 +168,7 @@ def read_connection(
         client_secret=password if authentication is Authentication.CLIENT_SECRET else None,
         ca_bundle=_check_ca_bundle(value("ca_bundle")),
         is_private_authority=private_authority is not None,
+        max_requests_per_second=_check_rate(max_requests_per_second or value("max_requests_per_second")),
     )
 
 
@@ -254,6 +259,19 @@ def _check_authority(authority: str | None) -> str | None:
     if parts.scheme != "https":
         raise InvalidInput(f"authority_host: {authority!r} is not https. {expected}.")
     return f"https://{parts.netloc}"
+
+
+def _check_rate(rate: str | float | None) -> float | None:
+    try:
+        found = None if rate is None else float(rate)
+    except ValueError:
+        found = 0.0
+    if found is not None and not 0 < found < math.inf:
+        raise InvalidInput(
+            f"max_requests_per_second: {rate!r} is not possible. Expected a number above zero, or nothing for"
+            " the service's own limits."
+        )
+    return found
 
 
 def _check_ca_bundle(path: str | None) -> str | None:

@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_movers: list[Callable[[float], None]] = []
+
+@dataclass(slots=True)
+class _Moved:
+    """A clock that waits move: waits that overlap move it once, the earliest end first."""
+
+    mover: Callable[[float], None]
+    seconds: float = 0.0
+    ends: list[float] = field(default_factory=list)
+
+    async def wait(self, seconds: float) -> None:
+        end = self.seconds + seconds
+        self.ends.append(end)
+        await asyncio.sleep(0)  # whoever waits at the same time comes to say until when
+        while self.seconds < end:
+            if min(self.ends) == end:
+                self.mover(end - self.seconds)
+                self.seconds = end
+            else:
+                await asyncio.sleep(0)
+        self.ends.remove(end)
+
+
+_moved: list[_Moved] = []
 
 
 async def pause(seconds: float) -> None:
@@ -17,11 +41,15 @@ async def pause(seconds: float) -> None:
 
     :param seconds: how long, in seconds; zero or less only lets other tasks run.
     """
-    if _movers and seconds > 0:
-        _movers[-1](seconds)
-        await asyncio.sleep(0)
+    if _moved and seconds > 0:
+        await _moved[-1].wait(seconds)
     else:
         await asyncio.sleep(max(seconds, 0))
+
+
+def elapsed() -> float:
+    """Return seconds that only grow: the machine's, or while waits move a clock, the seconds moved."""
+    return _moved[-1].seconds if _moved else time.monotonic()
 
 
 @contextmanager
@@ -31,8 +59,9 @@ def moving(mover: Callable[[float], None]) -> Iterator[None]:
     :param mover: called with the seconds that would have been slept; ``AdfEmulator.advance`` of a factory
         whose clock is moved by hand.
     """
-    _movers.append(mover)
+    moved = _Moved(mover)
+    _moved.append(moved)
     try:
         yield
     finally:
-        _movers.remove(mover)
+        _moved.remove(moved)

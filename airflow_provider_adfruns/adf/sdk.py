@@ -28,6 +28,8 @@ from airflow_provider_adfruns.adf.transport import (
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
+    from airflow_provider_adfruns.adf.pacing import Pacer
+
 __all__ = [
     "AzureError",
     "ServiceTime",
@@ -54,7 +56,7 @@ class _NoCredential:
 
 
 def build(
-    connection: FactoryConnection, clock: ServiceTime, trouble_budget_seconds: float
+    connection: FactoryConnection, clock: ServiceTime, pacer: Pacer, trouble_budget_seconds: float
 ) -> tuple[DataFactoryManagementClient, AsyncTokenCredential]:
     """Make the SDK's client and its credential; whoever calls this closes both.
 
@@ -77,7 +79,7 @@ def build(
         policies.HeadersPolicy(),
         policies.UserAgentPolicy(sdk_moniker=f"airflow-provider-adfruns/{__version__}"),
         policies.ProxyPolicy(),
-        RepeatPolicy(trouble_budget_seconds),
+        RepeatPolicy(pacer, trouble_budget_seconds),
         policies.CustomHookPolicy(),
         authentication,
         policies.ContentDecodePolicy(),

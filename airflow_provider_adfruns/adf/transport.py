@@ -6,9 +6,9 @@ window twice. It imports azure; the modules that Airflow parses reach it only wh
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -25,10 +25,12 @@ from azure.core.exceptions import (
 )
 from azure.core.pipeline.policies import AsyncHTTPPolicy, SansIOHTTPPolicy
 
-from airflow_provider_adfruns.adf.pause import pause
+from airflow_provider_adfruns.adf.pause import elapsed, pause
 
 if TYPE_CHECKING:
     from azure.core.pipeline import PipelineRequest, PipelineResponse
+
+    from airflow_provider_adfruns.adf.pacing import Pacer
 
 CONNECT_TIMEOUT_SECONDS = 10
 READ_TIMEOUT_SECONDS = 60
@@ -38,6 +40,13 @@ _LONGEST_WAIT_SECONDS = 20.0
 
 _SENT = "adf_sent"
 
+_UNAUTHORIZED = 401
+_TOO_MANY_REQUESTS = 429
+_THROTTLED_BUDGET_SECONDS = 900.0
+_REMAINING = {
+    False: "x-ms-ratelimit-remaining-subscription-reads",
+    True: "x-ms-ratelimit-remaining-subscription-writes",
+}
 _QUERIES = re.compile(
     r"/(querypipelineruns|querytriggerruns|queryactivityruns|querytriggers)/?$", re.IGNORECASE
 )
@@ -67,7 +76,7 @@ def judge_answer(status: int) -> Verdict:
     429 is refused by ARM or ADF before anything is done; a 5xx may mean "done" (recorded: a trigger start
     answered 504 after it had started), and so may a 408.
     """
-    if status == 429:  # noqa: PLR2004
+    if status == _TOO_MANY_REQUESTS:
         return Verdict.NOT_PROCESSED
     if status == 408 or status >= 500:  # noqa: PLR2004
         return Verdict.AMBIGUOUS
@@ -123,47 +132,93 @@ class ServiceTime:
         self.latest = said if self.latest is None else max(self.latest, said)
 
 
-class RepeatPolicy(AsyncHTTPPolicy[Any, Any]):
-    """Repeat reads through trouble, writes only when they were surely not carried out.
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """How one attempt ended: with an answer or with an error."""
 
-    :param budget_seconds: how much time one request may spend on failed attempts and the waits between.
+    verdict: Verdict
+    response: PipelineResponse[Any, Any] | None = None
+    error: AzureError | None = None
+
+    @property
+    def status(self) -> int | None:
+        return self.response.http_response.status_code if self.response is not None else None
+
+    def header(self, name: str) -> str | None:
+        """Return an answer's header, None if there is none."""
+        if self.response is None:
+            return None
+        value: str | None = self.response.http_response.headers.get(name)
+        return value
+
+    def result(self) -> PipelineResponse[Any, Any]:
+        """Return the answer, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        assert self.response is not None  # noqa: S101 - one of the two is there
+        return self.response
+
+
+class RepeatPolicy(AsyncHTTPPolicy[Any, Any]):
+    """Let requests leave at the service's pace; repeat reads through trouble, writes only if surely not done.
+
+    :param pacer: says when a request may leave.
+    :param budget_seconds: how much time one request may spend on failed attempts and the waits between;
+        waiting for throttling to end has a budget of its own.
     """
 
-    def __init__(self, budget_seconds: float = TROUBLE_BUDGET_SECONDS) -> None:
+    def __init__(self, pacer: Pacer, budget_seconds: float = TROUBLE_BUDGET_SECONDS) -> None:
         super().__init__()
+        self._pacer = pacer
         self._budget_seconds = budget_seconds
 
     async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
         """Send the request, perhaps more than once; the last answer or error stands."""
         write = is_write(request.http_request.method, request.http_request.url)
-        spent = 0.0
         wait = _FIRST_WAIT_SECONDS
+        trouble = throttled = 0.0
+        has_new_token = False
         while True:
-            began = time.monotonic()
-            response: PipelineResponse[Any, Any] | None = None
-            failure: AzureError | None = None
-            asked_wait = None
-            request.context[_SENT] = False
-            try:
-                response = await self.next.send(request)
-            except AzureError as error:
-                failure = error
-                # a token request in trouble says nothing about the request, which has not left yet
-                trouble_before = isinstance(error, (ServiceRequestError, ServiceResponseError))
-                unsent = trouble_before and not request.context[_SENT]
-                verdict = Verdict.NEVER_SENT if unsent else judge_error(error)
-            else:
-                verdict = judge_answer(response.http_response.status_code)
-                asked_wait = retry_after_seconds(response.http_response.headers.get("Retry-After"))
+            asked_at = elapsed()
+            await self._pacer.admit(write=write)
+            began = elapsed()
+            throttled += began - asked_at
+            attempt = await self._attempt(request, write=write)
+            if attempt.status == _UNAUTHORIZED and not has_new_token:
+                has_new_token = True  # the authentication policy has dropped the token that was refused
+                continue
+            if attempt.status == _TOO_MANY_REQUESTS:
+                if throttled > _THROTTLED_BUDGET_SECONDS:
+                    return attempt.result()
+                continue  # the pacer's gate is closed until the service's Retry-After is over
+            asked_wait = retry_after_seconds(attempt.header("Retry-After"))
             next_wait = wait if asked_wait is None else asked_wait
-            spent += time.monotonic() - began + next_wait
-            if not may_repeat(verdict, write=write) or spent > self._budget_seconds:
-                if failure is not None:
-                    raise failure
-                assert response is not None  # noqa: S101 - one of the two is there
-                return response
+            trouble += elapsed() - began + next_wait
+            if not may_repeat(attempt.verdict, write=write) or trouble > self._budget_seconds:
+                return attempt.result()
             await pause(next_wait)
             wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
+
+    async def _attempt(self, request: PipelineRequest[Any], *, write: bool) -> _Attempt:
+        """Send the request once, and tell the pacer what the service says of its limits."""
+        request.context[_SENT] = False
+        try:
+            response = await self.next.send(request)
+        except AzureError as error:
+            # a token request in trouble says nothing about the request, which has not left yet
+            trouble_before = isinstance(error, (ServiceRequestError, ServiceResponseError))
+            unsent = trouble_before and not request.context[_SENT]
+            return _Attempt(Verdict.NEVER_SENT if unsent else judge_error(error), error=error)
+        finally:
+            self._pacer.answered(write=write)
+        attempt = _Attempt(judge_answer(response.http_response.status_code), response=response)
+        if attempt.status == _TOO_MANY_REQUESTS:
+            asked = retry_after_seconds(attempt.header("Retry-After"))
+            self._pacer.refused(_FIRST_WAIT_SECONDS if asked is None else asked, write=write)
+        elif remaining := attempt.header(_REMAINING[write]):
+            with contextlib.suppress(ValueError):
+                self._pacer.told(float(remaining), write=write)
+        return attempt
 
 
 class WirePolicy(SansIOHTTPPolicy[Any, Any]):

@@ -73,7 +73,7 @@ def plan_reruns(
     named = {run.trigger_run_id for run in runs if selection.includes(run)}
     members: list[Member] = []
     exclusions = _unknown_ids(selection, runs)
-    for window, family in sorted(_by_window(runs).items()):
+    for window, family in sorted(by_window(runs).items()):
         if not any(run.trigger_run_id in named for run in family):
             if selection.cuts(family[0]):
                 exclusions.append(_exclude(family[-1], "its window lies only partly inside the range"))
@@ -120,17 +120,12 @@ def plan_cancels(history: Iterable[TriggerRun], selection: WindowSelection) -> C
     )
 
 
-def newest_since(runs: Iterable[TriggerRun], window: Window, after: datetime) -> TriggerRun | None:
-    """Return the window's latest run that started after a time, or None; the truth about a rerun."""
-    newer = [run for run in runs if run.window == window and run.timestamp > after]
-    return max(newer, key=_age, default=None)
-
-
 def _age(run: TriggerRun) -> tuple[datetime, str]:
     return run.timestamp, run.trigger_run_id
 
 
-def _by_window(runs: Iterable[TriggerRun]) -> dict[Window, list[TriggerRun]]:
+def by_window(runs: Iterable[TriggerRun]) -> dict[Window, list[TriggerRun]]:
+    """Return each window's runs, from the oldest to the newest."""
     families: dict[Window, list[TriggerRun]] = defaultdict(list)
     for run in sorted(runs, key=_age):
         if run.window is not None:
@@ -139,7 +134,7 @@ def _by_window(runs: Iterable[TriggerRun]) -> dict[Window, list[TriggerRun]]:
 
 
 def _latest_of_each(runs: Iterable[TriggerRun]) -> list[TriggerRun]:
-    return [family[-1] for family in _by_window(runs).values()]
+    return [family[-1] for family in by_window(runs).values()]
 
 
 def _why_not(

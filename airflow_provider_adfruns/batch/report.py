@@ -34,6 +34,7 @@ class WindowOutcome:
         ``ran_at``.
     :param new_run_id: the rerun's trigger run, once queries show it, with its ``status``.
     :param problem: why it was refused or what is unclear, else "".
+    :param note: who else has rerun it, if anybody, else "".
     """
 
     window: Window
@@ -44,6 +45,7 @@ class WindowOutcome:
     new_run_id: str | None = None
     status: str | None = None
     problem: str = ""
+    note: str = ""
 
     @property
     def is_awaited(self) -> bool:
@@ -66,6 +68,7 @@ class WindowOutcome:
             "new_run_id": self.new_run_id,
             "status": self.status,
             "problem": self.problem,
+            "note": self.note,
         }
 
     @classmethod
@@ -80,6 +83,7 @@ class WindowOutcome:
             data["new_run_id"],
             data["status"],
             data["problem"],
+            data["note"],
         )
 
 
@@ -167,7 +171,11 @@ class RerunReport:
             for each in self.windows
         )
         lines = columns(rows)
-        lines.extend(f"  {each.window}: {each.problem}" for each in self.windows if each.problem)
+        lines.extend(
+            f"  {each.window}: {each.problem or each.note}"
+            for each in self.windows
+            if each.problem or each.note
+        )
         lines.extend(skipped_lines(self.skipped))
         return "\n".join(lines)
 

@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adfruns.adf.errors import (
-    AdfRunsError,
     InvalidInput,
-    OutcomeUnknown,
     RunsNotAsWanted,
     TriggerRunNotFound,
     WaitTimedOut,
     WrongTriggerType,
 )
 from airflow_provider_adfruns.adf.queries import RunFilter
-from airflow_provider_adfruns.batch.plan import RerunPlan, newest_since, plan_reruns
+from airflow_provider_adfruns.batch.plan import Exclusion, RerunPlan, by_window, plan_reruns
 from airflow_provider_adfruns.batch.report import RerunReport, Step, WindowOutcome, skipped_json, some
-from airflow_provider_adfruns.batch.watch import (
-    AHEAD,
-    QUERY_LAG_PATIENCE,
-    ChangeQuery,
-    at_once,
-    query_trigger,
-    wait_until_done,
-)
+from airflow_provider_adfruns.batch.submit import RerunHistory, with_history
+from airflow_provider_adfruns.batch.watch import AHEAD, QUERY_LAG_PATIENCE, wait_until_done
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.adf.model import Trigger, TriggerRun, TriggerRunStatus, Window
+    from airflow_provider_adfruns.batch.ledger import Ledger
     from airflow_provider_adfruns.batch.selection import WindowSelection
 
 log = logging.getLogger(__name__)
@@ -76,10 +70,13 @@ async def plan_rerun(
     *,
     max_windows: int,
     dry_run: bool,
+    may_hide_reruns: bool = False,
 ) -> RerunReport:
     """Read the history and decide; nothing is changed.
 
     :param max_windows: refuse to rerun more than this.
+    :param may_hide_reruns: an earlier try may have sent reruns that queries do not show yet, so that each
+        window is unclear until they have had time to show.
     :raises InvalidInput: for a range beyond the factory's history, or more than ``max_windows`` windows.
     :raises WrongTriggerType: see ``tumbling_window_trigger``.
     :raises TriggerRunNotFound: if the trigger knows none of the run ids.
@@ -106,73 +103,123 @@ async def plan_rerun(
             f"run_ids: {some(selection.run_ids)}: trigger {trigger.name!r} of {client.connection.address} has"
             " no such run within the last 45 days. Check the ids, the trigger's name and the factory."
         )
-    return _report(plan, dry_run=dry_run)
+    return _report(plan, dry_run=dry_run, step=Step.UNCLEAR if may_hide_reruns else Step.PLANNED)
 
 
-def _report(plan: RerunPlan, *, dry_run: bool) -> RerunReport:
-    windows = []
-    for member in plan.members:
-        outcome = WindowOutcome(
-            member.window, member.run.trigger_run_id, member.run.status, member.run.timestamp
-        )
-        if member.newer is not None:
-            outcome = _seen(replace(outcome, step=Step.SUBMITTED), member.newer)
-        windows.append(outcome)
-    skipped = tuple(
-        skipped_json(each.window, each.run_id, each.status, each.reason) for each in plan.exclusions
+def _report(plan: RerunPlan, *, dry_run: bool, step: Step) -> RerunReport:
+    windows = tuple(
+        with_history(_outcome(member.run, member.window, step), [member.newer] if member.newer else [])
+        for member in plan.members
     )
-    return RerunReport(plan.trigger_name, plan.planned_at, dry_run, tuple(windows), skipped)
+    return RerunReport(
+        plan.trigger_name,
+        plan.planned_at,
+        dry_run,
+        windows,
+        tuple(_skipped(each) for each in plan.exclusions),
+    )
 
 
-async def submit(client: FactoryClient, report: RerunReport) -> RerunReport:
-    """Send one rerun for each planned window, and none a second time.
+def _outcome(run: TriggerRun, window: Window, step: Step) -> WindowOutcome:
+    return WindowOutcome(window, run.trigger_run_id, str(run.status), run.timestamp, step)
 
-    One window's refusal does not stop the others; it stands in the report.
+
+def _skipped(exclusion: Exclusion) -> Mapping[str, Any]:
+    return skipped_json(exclusion.window, exclusion.run_id, exclusion.status, exclusion.reason)
+
+
+async def resume_rerun(
+    client: FactoryClient,
+    selection: WindowSelection,
+    statuses: frozenset[TriggerRunStatus] | None,
+    ledger: Ledger,
+) -> RerunReport:
+    """Take up a batch that a try has died over: the same windows, as the ledger says, judged by history.
+
+    Each counts as unclear until history shows its rerun, or has had time to: the try may have sent any of
+    them just before it died.
+
+    :param ledger: an open batch of the same selection.
+    :raises TriggerNotFound: if the trigger has been deleted meanwhile.
     """
+    await tumbling_window_trigger(client, selection.trigger_name)
+    return resumed_report(await read_history(client, selection), selection, statuses, ledger)
 
-    async def one(outcome: WindowOutcome) -> WindowOutcome:
-        if outcome.step is not Step.PLANNED:
-            return outcome
-        try:
-            await client.rerun_trigger_run(report.trigger_name, outcome.run_id)
-        except OutcomeUnknown as error:
-            log.error("Window %s: %s", outcome.window, error)  # noqa: TRY400 - the message is for people
-            return replace(outcome, step=Step.UNCLEAR, problem=str(error))
-        except AdfRunsError as error:
-            log.error("Window %s: %s", outcome.window, error)  # noqa: TRY400 - the message is for people
-            return replace(outcome, step=Step.REFUSED, problem=str(error))
-        return replace(outcome, step=Step.SUBMITTED)
 
-    log.info("Rerunning %d windows of trigger %r", len(report.windows), report.trigger_name)
-    return report.with_windows(await at_once(one(outcome) for outcome in report.windows))
+def resumed_report(
+    history: Sequence[TriggerRun],
+    selection: WindowSelection,
+    statuses: frozenset[TriggerRunStatus] | None,
+    ledger: Ledger,
+) -> RerunReport:
+    """Judge a batch's windows by history; pure.
+
+    A window whose latest run before the plan is no longer to be rerun has been rerun by somebody else, whose
+    run did not show yet when the batch was planned.
+    """
+    plan = plan_reruns(history, selection, statuses, ledger.planned_at)
+    members = {member.window: member for member in plan.members}
+    # a run that began just before the plan may have been hidden from it: it is somebody's rerun
+    surely_seen = plan_reruns(history, selection, statuses, ledger.planned_at - QUERY_LAG_PATIENCE)
+    judged = members | {member.window: member for member in surely_seen.members}
+    families = by_window(history)
+    outcomes = []
+    skipped = [each for each in plan.exclusions if each.window not in set(ledger.windows)]
+    for window in ledger.windows:
+        family = families.get(window)
+        if not family:
+            skipped.append(
+                Exclusion(window, None, None, "its runs are older than the factory's history by now")
+            )
+        elif window in judged:
+            member = judged[window]
+            newer = [run for run in family if run.timestamp > member.run.timestamp]
+            outcomes.append(with_history(_outcome(member.run, window, Step.UNCLEAR), newer))
+        else:
+            first = family[0]
+            changed = replace(
+                _outcome(first, window, Step.REFUSED), problem="its only run is not final any more"
+            )
+            outcomes.append(with_history(changed, family[1:]))
+    skipped.extend(
+        Exclusion(
+            window,
+            member.run.trigger_run_id,
+            member.run.status,
+            "it was not to be rerun when this was planned",
+        )
+        for window, member in members.items()
+        if window not in set(ledger.windows)
+    )
+    return RerunReport(
+        selection.trigger_name,
+        ledger.planned_at,
+        False,
+        tuple(outcomes),
+        tuple(_skipped(each) for each in skipped),
+    )
 
 
 class RerunWatch:
-    """The reruns of a report, until each awaited window's new run is final.
+    """The reruns of a report, until each awaited window's latest run is final.
 
     :param client: the factory.
     :param report: a submitted rerun; ``report`` holds what was seen last.
     """
 
     def __init__(self, client: FactoryClient, report: RerunReport) -> None:
-        self._client = client
-        self._changes = ChangeQuery(client, report.planned_at - timedelta(minutes=2))
+        self._history = RerunHistory(client, report.trigger_name, report.planned_at)
         self.report = report
 
     async def look(self) -> bool:
         """Look once. :return: whether every awaited window is final."""
         if not any(outcome.is_awaited for outcome in self.report.windows):
             return True
-        by_window: dict[Window, list[TriggerRun]] = {}
-        for run in await query_trigger(self._client, self.report.trigger_name, self._changes):
-            if run.window is not None:
-                by_window.setdefault(run.window, []).append(run)
-        outcomes = []
-        for outcome in self.report.windows:
-            newest = newest_since(by_window.get(outcome.window, ()), outcome.window, outcome.ran_at)
-            outcomes.append(_seen(outcome, newest) if outcome.is_awaited and newest else outcome)
-        self.report = self.report.with_windows(outcomes)
-        return not any(outcome.is_awaited for outcome in outcomes)
+        await self._history.look()
+        self.report = self.report.with_windows(
+            with_history(outcome, self._history.newer(outcome)) for outcome in self.report.windows
+        )
+        return not any(outcome.is_awaited for outcome in self.report.windows)
 
     @property
     def all_visible(self) -> bool:
@@ -191,10 +238,6 @@ class RerunWatch:
         """Say in one line how far it is."""
         counts = ", ".join(f"{count} {status}" for status, count in sorted(self.report.counts().items()))
         return f"Rerun of trigger {self.report.trigger_name!r}: {len(self.report.windows)} windows: {counts}"
-
-
-def _seen(outcome: WindowOutcome, run: TriggerRun) -> WindowOutcome:
-    return replace(outcome, new_run_id=run.trigger_run_id, status=str(run.status))
 
 
 async def find_new_runs(client: FactoryClient, report: RerunReport) -> RerunReport:

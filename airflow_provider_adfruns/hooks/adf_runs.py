@@ -38,6 +38,8 @@ class AdfRunsHook(BaseHook):
         official provider.
     :param resource_group_name: instead of the connection's.
     :param factory_name: instead of the connection's.
+    :param max_requests_per_second: send at most this many, to leave room for others; instead of the
+        connection's.
     """
 
     conn_name_attr = "azure_data_factory_conn_id"
@@ -51,11 +53,13 @@ class AdfRunsHook(BaseHook):
         *,
         resource_group_name: str | None = None,
         factory_name: str | None = None,
+        max_requests_per_second: float | None = None,
     ) -> None:
         super().__init__()
         self.azure_data_factory_conn_id = azure_data_factory_conn_id
         self.resource_group_name = resource_group_name
         self.factory_name = factory_name
+        self.max_requests_per_second = max_requests_per_second
         self._runner: asyncio.Runner | None = None
         self._shared: FactoryClient | None = None
 
@@ -85,6 +89,7 @@ class AdfRunsHook(BaseHook):
             extra=extra,
             resource_group_name=self.resource_group_name,
             factory_name=self.factory_name,
+            max_requests_per_second=self.max_requests_per_second,
         )
 
     @asynccontextmanager

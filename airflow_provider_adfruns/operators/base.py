@@ -31,6 +31,8 @@ class AdfRunsOperator(BaseOperator):
     :param deferrable: wait in the triggerer instead of on a worker; default ``[operators]
         default_deferrable``.
     :param poll_interval: seconds between looks at the runs while waiting.
+    :param max_requests_per_second: send at most this many requests a second, to leave room for others;
+        default the connection's, else ARM's limits.
     :param timeout: seconds to wait at most, default a day; the task then fails and the runs are left alone.
     """
 
@@ -48,6 +50,7 @@ class AdfRunsOperator(BaseOperator):
         deferrable: bool = default_deferrable(),
         poll_interval: float = 30.0,
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        max_requests_per_second: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -59,6 +62,9 @@ class AdfRunsOperator(BaseOperator):
         self.deferrable = deferrable
         self.poll_interval = positive(poll_interval, "poll_interval")
         self.timeout = positive(timeout, "timeout")
+        self.max_requests_per_second = max_requests_per_second
+        if max_requests_per_second is not None:
+            positive(max_requests_per_second, "max_requests_per_second")
 
     @property
     def hook(self) -> AdfRunsHook:
@@ -67,6 +73,7 @@ class AdfRunsOperator(BaseOperator):
             self.azure_data_factory_conn_id,
             resource_group_name=self.resource_group_name,
             factory_name=self.factory_name,
+            max_requests_per_second=self.max_requests_per_second,
         )
 
     def place(self, deadline: datetime) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,7 +10,8 @@ from airflow_provider_adfruns._lazily import Lazily
 from airflow_provider_adfruns.adf.errors import AdfRunsError
 from airflow_provider_adfruns.batch.selection import check_choice, rerunnable_statuses, select_windows
 from airflow_provider_adfruns.operators.base import AdfRunsOperator
-from airflow_provider_adfruns.parameters import as_bool, count, is_templated
+from airflow_provider_adfruns.operators.state import TaskLedger
+from airflow_provider_adfruns.parameters import as_bool, count, is_templated, positive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,17 +20,23 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.batch import ledger as ledgers
     from airflow_provider_adfruns.batch import report as reports
     from airflow_provider_adfruns.batch import rerun as reruns
+    from airflow_provider_adfruns.batch import submit as submits
     from airflow_provider_adfruns.batch import watch as watches
+    from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
     from airflow_provider_adfruns.triggers import runs as triggers
 else:
+    ledgers = Lazily("airflow_provider_adfruns.batch.ledger")
     reports = Lazily("airflow_provider_adfruns.batch.report")
     reruns = Lazily("airflow_provider_adfruns.batch.rerun")
+    submits = Lazily("airflow_provider_adfruns.batch.submit")
     watches = Lazily("airflow_provider_adfruns.batch.watch")
     triggers = Lazily("airflow_provider_adfruns.triggers.runs")
 
 DEFAULT_MAX_WINDOWS = 1000
+DEFAULT_SETTLE_SECONDS = 30.0
 
 
 class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
@@ -94,6 +102,9 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         window_end: datetime | str | None = None,
         statuses: str | Sequence[str] | None = None,
         max_windows: int = DEFAULT_MAX_WINDOWS,
+        max_in_flight: int | None = None,
+        newest_first: bool = False,
+        settle_seconds: float = DEFAULT_SETTLE_SECONDS,
         dry_run: bool | str = False,
         **kwargs: Any,
     ) -> None:
@@ -104,6 +115,9 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         self.window_end = window_end
         self.statuses = statuses
         self.max_windows = count(max_windows, "max_windows")
+        self.max_in_flight = None if max_in_flight is None else count(max_in_flight, "max_in_flight")
+        self.newest_first = newest_first
+        self.settle_seconds = positive(settle_seconds, "settle_seconds")
         self.dry_run = dry_run  # type: ignore[assignment,method-assign] # its namesake is never called
         check_choice(run_ids, window_start, window_end)
         if not is_templated(trigger_name, run_ids, window_start, window_end):
@@ -114,51 +128,102 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
             as_bool(dry_run, "dry_run")
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Plan, reruns.submit, and wait or defer."""
+        """Plan or take up a batch, submit, and wait or defer."""
         self.link_to(context, "triggerruns")
-        begun = self.hook.run(self._begin)
-        if begun.deadline is not None:
-            self.defer(
-                trigger=triggers.AdfWindowsRerunTrigger(
-                    report=begun.report.to_json(), **self.place(begun.deadline)
-                ),
-                method_name="execute_complete",
-            )
-        return self._finish(context, begun.report, begun.error)
+        state = TaskLedger(context)
+        with self.hook as hook:
+            batch = self._open_batch(hook, state)
+            if batch.report.dry_run:
+                return self._finish(context, batch.report)
+            state.write(batch.ledger)
+            submission = hook.run(lambda client: self._submit(client, batch.report))
+            state.write(batch.ledger.moved_to(ledgers.Phase.WATCHING))
+            error = None
+            if not self.wait_for_completion:
+                submission = hook.run(lambda client: reruns.find_new_runs(client, submission))
+            elif any(outcome.is_awaited for outcome in submission.windows):
+                deadline = hook.run(self._deadline)
+                if self.deferrable:
+                    self.defer(
+                        trigger=triggers.AdfWindowsRerunTrigger(
+                            report=submission.to_json(), **self.place(deadline)
+                        ),
+                        method_name="execute_complete",
+                    )
+                submission, error = hook.run(lambda client: self._follow(client, submission, deadline))
+        return self._finish(context, submission, error)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired."""
         self.link_to(context, "triggerruns")
         return self._finish(context, reports.RerunReport.from_json(event["report"]), triggers.error_of(event))
 
-    async def _begin(self, client: FactoryClient) -> _Begun:
-        """Do the worker's part, which without deferral is all of it."""
-        report = await reruns.plan_rerun(
-            client,
-            select_windows(self.trigger_name, self.run_ids, self.window_start, self.window_end),
-            rerunnable_statuses(self.statuses),
-            max_windows=self.max_windows,
-            dry_run=as_bool(self.dry_run, "dry_run"),
+    def _open_batch(self, hook: AdfRunsHook, state: TaskLedger) -> _Batch:
+        """Resume the batch that an earlier try has died over, else plan a new one."""
+        selection = select_windows(self.trigger_name, self.run_ids, self.window_start, self.window_end)
+        statuses = rerunnable_statuses(self.statuses)
+        dry_run = as_bool(self.dry_run, "dry_run")
+        asked = ledgers.fingerprint(
+            {
+                "selection": repr(selection),
+                "statuses": sorted(statuses or ()),
+                "factory": repr(hook.factory_connection().address),
+            }
         )
-        if report.dry_run or not report.windows:
-            return _Begun(report)
-        report = await reruns.submit(client, report)
-        if not self.wait_for_completion:
-            return _Begun(await reruns.find_new_runs(client, report))
-        deadline = await client.now() + timedelta(seconds=self.timeout)
-        if self.deferrable:
-            return _Begun(report, deadline)
+        known = state.read()
+        if known is not None and known.is_open and known.selection == asked and not dry_run:
+            self.log.info(
+                "Taking up batch %s, planned at %s by try %s, which died while %s: %d windows",
+                known.batch_id,
+                known.planned_at,
+                known.owner,
+                known.phase,
+                len(known.windows),
+            )
+            report = hook.run(lambda client: reruns.resume_rerun(client, selection, statuses, known))
+            return _Batch(known.owned_by(state.owner).moved_to(ledgers.Phase.SUBMITTING), report)
+        report = hook.run(
+            lambda client: reruns.plan_rerun(
+                client,
+                selection,
+                statuses,
+                max_windows=self.max_windows,
+                dry_run=dry_run,
+                may_hide_reruns=state.may_hide_reruns(known),
+            )
+        )
+        windows = tuple(outcome.window for outcome in report.windows)
+        ledger = ledgers.Ledger(
+            uuid.uuid4().hex[:12], asked, report.planned_at, windows, ledgers.Phase.SUBMITTING, state.owner
+        )
+        return _Batch(ledger, report)
+
+    async def _submit(self, client: FactoryClient, report: reports.RerunReport) -> reports.RerunReport:
+        rules = submits.Rules(
+            settle_seconds=self.settle_seconds,
+            max_in_flight=self.max_in_flight,
+            newest_first=self.newest_first,
+            poll_interval=self.poll_interval,
+        )
+        return await submits.Submission(client, report, rules).run()
+
+    async def _deadline(self, client: FactoryClient) -> datetime:
+        return await client.now() + timedelta(seconds=self.timeout)
+
+    async def _follow(
+        self, client: FactoryClient, report: reports.RerunReport, deadline: datetime
+    ) -> tuple[reports.RerunReport, AdfRunsError | None]:
         watch = reruns.RerunWatch(client, report)
         try:
             await watches.wait_until_done(watch, client, poll_interval=self.poll_interval, deadline=deadline)
         except AdfRunsError as error:
-            return _Begun(watch.report, error=error)
-        return _Begun(watch.report)
+            return watch.report, error
+        return watch.report, None
 
     def _finish(
-        self, context: Context, report: reports.RerunReport, error: AdfRunsError | None
+        self, context: Context, report: reports.RerunReport, error: AdfRunsError | None = None
     ) -> dict[str, Any]:
-        """Show and leave the report, then judge it."""
+        """Show and leave the report, then judge it; a batch whose wait broke off stays open."""
         title = "Would rerun" if report.dry_run else "Rerun of"
         self.log.info("%s trigger %r:\n%s", title, report.trigger_name, report.table())
         result = report.to_json()
@@ -166,13 +231,13 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         if error is not None:
             raise error
         if not report.dry_run:
+            TaskLedger(context).finish()
             reruns.check_outcome(report)
         return result
 
 
-class _Begun(NamedTuple):
-    """How far the worker came: with a deadline the rest of the wait is the triggerer's."""
+class _Batch(NamedTuple):
+    """A batch that is to be submitted."""
 
+    ledger: ledgers.Ledger
     report: reports.RerunReport
-    deadline: datetime | None = None
-    error: AdfRunsError | None = None

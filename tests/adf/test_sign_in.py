@@ -123,10 +123,19 @@ def test_a_reader_is_told_which_action_it_lacks_and_nothing_is_rerun(factory: Fa
 
 def test_a_write_whose_token_was_refused_is_not_said_to_be_unclear(factory: Factory) -> None:
     emulator = factory(SCENARIO, tls=True)
-    emulator.fail_next("TriggerRuns_Rerun", status=401)
+    emulator.fail_next("TriggerRuns_Rerun", status=401, count=2)
     error = failure(emulator, rerun)
     assert isinstance(error, AuthenticationFailed)
-    assert [entry.effect for entry in calls(emulator, "TriggerRuns_Rerun")] == [None]
+    assert [entry.effect for entry in calls(emulator, "TriggerRuns_Rerun")] == [None, None]
+
+
+def test_a_write_whose_token_was_refused_is_sent_once_more_with_a_new_one(factory: Factory) -> None:
+    emulator = factory(SCENARIO, tls=True)
+    emulator.fail_next("TriggerRuns_Rerun", refuse_token=True)
+    talk(emulator, rerun)
+    refused, done = calls(emulator, "TriggerRuns_Rerun")
+    assert (refused.status, refused.effect, done.status) == (401, None, 200)
+    assert len(calls(emulator, "Token")) == 2
 
 
 def test_a_write_over_tls_whose_connection_drops_is_sent_once(factory: Factory) -> None:

@@ -155,11 +155,21 @@ def test_a_write_still_throttled_at_the_end_of_its_budget_was_not_done(
     factory: Factory, operation: str, write: Work
 ) -> None:
     emulator = factory(SCENARIO)
-    emulator.fail_next(operation, status=429, count=100, retry_after=20)
-    error = outcome(emulator, write, trouble_budget_seconds=50)
+    emulator.fail_next(operation, status=429, count=100, retry_after=200)
+    error = outcome(emulator, write)
     assert isinstance(error, Throttled)
     assert "it was not done" in str(error)
-    assert [entry.effect for entry in calls(emulator, operation)] == [None] * 3
+    assert [entry.effect for entry in calls(emulator, operation)] == [None] * 6
+
+
+@pytest.mark.parametrize(("operation", "write"), WRITES)
+def test_throttling_spends_nothing_of_the_budget_for_trouble(
+    factory: Factory, operation: str, write: Work
+) -> None:
+    emulator = factory(SCENARIO)
+    emulator.fail_next(operation, status=429, count=5, retry_after=100)
+    talk(emulator, write, trouble_budget_seconds=1)
+    assert [entry.status for entry in calls(emulator, operation)] == [429] * 5 + [200]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_adfruns.adf.model import TriggerRun, TriggerRunStatus
-from airflow_provider_adfruns.batch.plan import RerunPlan, newest_since, plan_cancels, plan_reruns
+from airflow_provider_adfruns.batch.plan import RerunPlan, by_window, plan_cancels, plan_reruns
 from airflow_provider_adfruns.batch.selection import (
     DEFAULT_RERUN_STATUSES,
     FINAL_STATUSES,
@@ -214,16 +214,11 @@ def hour_of(each: TriggerRun) -> int:
     return int((each.window.start - hour(0).start).total_seconds() // 3600)
 
 
-def test_the_newest_run_since_a_time_is_of_the_same_window_and_later_than_it() -> None:
-    runs = [
-        run(1, "Failed"),
-        run(1, "Failed", attempt=1),
-        run(1, "Running", attempt=2),
-        run(2, "Failed", attempt=9),
-    ]
-    assert newest_since(runs, hour(1), runs[0].timestamp) == runs[2]
-    assert newest_since(runs, hour(1), runs[2].timestamp) is None
-    assert newest_since([], hour(1), runs[0].timestamp) is None
+def test_the_runs_of_each_window_are_told_apart_and_ordered_from_the_oldest() -> None:
+    first, second, third = run(1, "Failed"), run(1, "Failed", attempt=1), run(1, "Running", attempt=2)
+    other, none = run(2, "Failed", attempt=9), run(3, "Failed", windowless=True)
+    families = by_window([third, other, none, first, second])
+    assert families == {hour(1): [first, second, third], hour(2): [other]}
 
 
 def test_a_cancel_takes_what_waits_and_leaves_what_runs_to_the_caller() -> None:

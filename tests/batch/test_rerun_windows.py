@@ -18,8 +18,9 @@ from airflow_provider_adfruns.adf.errors import (
     WrongTriggerType,
 )
 from airflow_provider_adfruns.batch.report import RerunReport, Step
-from airflow_provider_adfruns.batch.rerun import RerunWatch, check_outcome, find_new_runs, plan_rerun, submit
+from airflow_provider_adfruns.batch.rerun import RerunWatch, check_outcome, find_new_runs, plan_rerun
 from airflow_provider_adfruns.batch.selection import select_windows
+from airflow_provider_adfruns.batch.submit import Rules, Submission
 from airflow_provider_adfruns.batch.watch import wait_until_done
 from tests.adf.talking import talk
 from tests.conftest import calls
@@ -69,6 +70,10 @@ async def plan(client: FactoryClient, **parameters: Any) -> RerunReport:
     return await plan_rerun(
         client, selection, options["statuses"], max_windows=options["max_windows"], dry_run=options["dry_run"]
     )
+
+
+async def submit(client: FactoryClient, report: RerunReport, **rules: Any) -> RerunReport:
+    return await Submission(client, report, Rules(**rules)).run()
 
 
 async def rerun(client: FactoryClient, *, hours: float = 2, **parameters: Any) -> RerunReport:
@@ -124,24 +129,6 @@ def test_a_refused_window_stands_in_the_report_and_does_not_stop_the_others(fact
     message = str(failed_task.value)
     for part in ("1 of 12 windows", "'hourly'", str(refused.window), refused.run_id):
         assert part in message
-
-
-@pytest.mark.parametrize(
-    "fault", [{"status": 503}, {"drop_connection": True}, {"drop_connection": True, "processed": True}]
-)
-def test_an_unclear_window_is_named_and_not_sent_again_while_the_others_go_on(
-    factory: Factory, fault: dict[str, Any]
-) -> None:
-    emulator = factory(failed(12))
-    emulator.fail_next("TriggerRuns_Rerun", **fault)
-    report = talk(emulator, rerun)
-    [unclear] = [each for each in report.windows if each.step is Step.UNCLEAR]
-    assert report.counts() == {"Succeeded": 11, "unclear": 1}
-    assert sum(unclear.run_id in entry.path for entry in calls(emulator, "TriggerRuns_Rerun")) == 1
-    with pytest.raises(RunsNotAsWanted) as failed_task:
-        check_outcome(report)
-    for part in (str(unclear.window), unclear.run_id, "may have been carried out"):
-        assert part in str(failed_task.value)
 
 
 def test_a_window_that_fails_again_is_named_with_its_new_run(factory: Factory) -> None:

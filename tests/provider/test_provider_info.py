@@ -113,6 +113,7 @@ def test_the_form_has_the_official_providers_fields_and_our_own() -> None:
         "arm_endpoint",
         "authority_host",
         "ca_bundle",
+        "max_requests_per_second",
     }
 
 

@@ -248,27 +248,22 @@ def test_the_error_names_exactly_the_windows_that_failed_again(factory: Start, d
     assert all(each["new_run_id"] in said for each in failed)
 
 
-def test_one_503_is_sent_once_and_the_other_windows_are_rerun(factory: Start) -> None:
+def test_a_503_that_did_the_work_is_settled_by_looking_and_not_sent_again(factory: Start) -> None:
     emulator = factory(failing("succeeded", "succeeded", "succeeded"))
     expected = sorted(ids(emulator))
-    emulator.fail_next("TriggerRuns_Rerun", status=503)
-    task = rerun()
-    with pytest.raises(RunsNotAsWanted, match=r"1 of 3 windows .* may have been carried out"):
-        task.run()
+    emulator.fail_next("TriggerRuns_Rerun", status=503, processed=True)
+    assert rerun().run()["counts"] == {"Succeeded": 3}
     assert rerun_ids(emulator) == expected
-    assert task.ti.report["counts"] == {"unclear": 1, "Succeeded": 2}
 
 
-def test_an_unclear_window_is_named(factory: Start) -> None:
+def test_a_503_that_did_nothing_is_sent_again_once_its_rerun_has_had_time_to_show(factory: Start) -> None:
     emulator = factory(failing("succeeded", "succeeded", "succeeded"))
-    emulator.fail_next("TriggerRuns_Rerun", drop_connection=True)
-    task = rerun()
-    with pytest.raises(RunsNotAsWanted) as caught:
-        task.run()
-    (unclear,) = [each for each in task.ti.report["windows"] if each["step"] == "unclear"]
-    start = datetime.fromisoformat(unclear["window_start"])
-    assert f"window {start:%Y-%m-%d %H:%M:%S}" in str(caught.value)
-    assert unclear["run_id"] in str(caught.value)
+    emulator.fail_next("TriggerRuns_Rerun", status=503)
+    assert rerun(settle_seconds=40).run()["counts"] == {"Succeeded": 3}
+    first, *_, again = calls(emulator, "TriggerRuns_Rerun")
+    assert first.path == again.path
+    assert again.at - first.at >= timedelta(seconds=40)
+    assert len([entry for entry in writes(emulator) if entry.effect is not None]) == 3
 
 
 def test_a_throttled_rerun_is_sent_again_since_it_was_not_carried_out(factory: Start) -> None:

@@ -1,0 +1,227 @@
+"""Send the reruns of a batch, each window once; what is unclear is settled by looking, then sent again."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from airflow_provider_adfruns.adf.errors import (
+    AdfRunsError,
+    AuthenticationFailed,
+    ConnectionProblem,
+    OutcomeUnknown,
+    PermissionDenied,
+)
+from airflow_provider_adfruns.adf.pause import pause
+from airflow_provider_adfruns.batch.report import RerunReport, Step, WindowOutcome
+from airflow_provider_adfruns.batch.watch import ChangeQuery, at_once, query_trigger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.adf.model import TriggerRun, Window
+
+log = logging.getLogger(__name__)
+
+SETTLE_SECONDS = 30.0
+"""How long a rerun whose answer was lost is looked for before it counts as not done (1-3 s are recorded)."""
+
+_ROUNDS = 8
+_CHUNK = 50
+_LOOK_SECONDS = 3.0
+_OVERLAP = timedelta(minutes=2)
+
+
+class RerunHistory:
+    """The windows' runs since a batch was planned, kept up by queries of what changed.
+
+    :param client: the factory.
+    :param report: whose windows.
+    """
+
+    def __init__(self, client: FactoryClient, trigger_name: str, planned_at: datetime) -> None:
+        self._client = client
+        self._trigger_name = trigger_name
+        self._changes = ChangeQuery(client, planned_at - _OVERLAP)
+        self._runs: dict[Window, dict[str, TriggerRun]] = {}
+
+    async def look(self) -> None:
+        """Read what has changed since the last look."""
+        for run in await query_trigger(self._client, self._trigger_name, self._changes):
+            if run.window is None:
+                continue
+            family = self._runs.setdefault(run.window, {})
+            known = family.get(run.trigger_run_id)
+            if known is None or not known.status.is_final:  # a lagging answer takes no final status back
+                family[run.trigger_run_id] = run
+
+    def newer(self, outcome: WindowOutcome) -> list[TriggerRun]:
+        """Return the window's runs that started after the one to be rerun, from the oldest to the newest."""
+        family = self._runs.get(outcome.window, {}).values()
+        return sorted(
+            (run for run in family if run.timestamp > outcome.ran_at),
+            key=lambda run: (run.timestamp, run.trigger_run_id),
+        )
+
+
+def with_history(outcome: WindowOutcome, newer: Sequence[TriggerRun]) -> WindowOutcome:
+    """Take over what the factory shows of a window's reruns: whoever sent them, nothing is left to send."""
+    if not newer:
+        return outcome
+    latest = newer[-1]
+    note = outcome.note
+    if outcome.step is not Step.SUBMITTED:
+        note = note or "rerun by an earlier try, by somebody else, or by a request whose answer was lost"
+    elif len(newer) > 1:
+        note = f"somebody else has rerun it as well: {', '.join(run.trigger_run_id for run in newer)}"
+    return replace(
+        outcome,
+        step=Step.SUBMITTED,
+        new_run_id=latest.trigger_run_id,
+        status=str(latest.status),
+        problem="",
+        note=note,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How to submit.
+
+    :param settle_seconds: how long an unclear rerun is looked for before it is sent again.
+    :param max_in_flight: how many windows may run at a time; None for no limit.
+    :param newest_first: the order; else the oldest window first.
+    :param poll_interval: seconds between looks while there is no room in flight.
+    """
+
+    settle_seconds: float = SETTLE_SECONDS
+    max_in_flight: int | None = None
+    newest_first: bool = False
+    poll_interval: float = 30.0
+
+
+class Submission:
+    """Sends a report's planned windows.
+
+    :param client: the factory.
+    :param report: what is planned; windows that are unclear are settled first.
+    :param rules: how.
+    :param on_progress: called with the report whenever a part of it has been sent.
+    """
+
+    def __init__(
+        self,
+        client: FactoryClient,
+        report: RerunReport,
+        rules: Rules,
+        on_progress: Callable[[RerunReport], None] = lambda _: None,
+    ) -> None:
+        self._client = client
+        self._report = report
+        self._rules = rules
+        self._on_progress = on_progress
+        self._history = RerunHistory(client, report.trigger_name, report.planned_at)
+        self._outcomes = {outcome.window: outcome for outcome in report.windows}
+        self._unclear_at: datetime | None = None
+        self._stopped: AdfRunsError | None = None
+
+    @property
+    def report(self) -> RerunReport:
+        """The report as it stands."""
+        return self._report.with_windows(self._outcomes.values())
+
+    async def run(self) -> RerunReport:
+        """Send every planned window once; unclear ones again only after looking for them."""
+        for _ in range(_ROUNDS):
+            await self._settle()
+            if self._stopped or not self._at(Step.PLANNED):
+                break
+            await self._send_planned()
+        await self._settle()
+        for outcome in self._at(Step.PLANNED):
+            reason = self._stopped or "it was not sent: the service refused it again and again"
+            self._outcomes[outcome.window] = replace(
+                outcome, step=Step.REFUSED, problem=outcome.problem or str(reason)
+            )
+        return self.report
+
+    def _at(self, step: Step) -> list[WindowOutcome]:
+        return [outcome for outcome in self._outcomes.values() if outcome.step is step]
+
+    async def _look(self) -> None:
+        await self._history.look()
+        for window, outcome in self._outcomes.items():
+            self._outcomes[window] = with_history(outcome, self._history.newer(outcome))
+
+    async def _settle(self) -> None:
+        """Look for what is unclear until it shows, or has had time enough to show."""
+        if not self._at(Step.UNCLEAR):
+            return
+        now = await self._client.now()
+        until = (self._unclear_at or now) + timedelta(seconds=self._rules.settle_seconds)
+        log.info("Looking for %d reruns whose answer was lost, until %s", len(self._at(Step.UNCLEAR)), until)
+        while True:
+            await self._look()
+            if not self._at(Step.UNCLEAR):
+                return
+            remaining = (until - await self._client.now()).total_seconds()
+            if remaining < 0:
+                break
+            await pause(min(_LOOK_SECONDS, max(remaining, 1.0)))
+        for outcome in self._at(Step.UNCLEAR):
+            log.info("Window %s: no rerun has shown, so it was not carried out", outcome.window)
+            self._outcomes[outcome.window] = replace(outcome, step=Step.PLANNED)
+
+    async def _send_planned(self) -> None:
+        """Send what is planned, a few windows at a time, looking before each few what others have done."""
+        planned = sorted(
+            self._at(Step.PLANNED), key=lambda each: each.window, reverse=self._rules.newest_first
+        )
+        position = 0
+        while position < len(planned) and self._stopped is None:
+            if self._rules.max_in_flight is not None:
+                await self._settle()  # what is unclear may be running, and would not be counted
+            await self._look()
+            room = await self._room()
+            chunk = planned[position : position + min(_CHUNK, room)]
+            position += len(chunk)
+            await at_once(self._send(each) for each in chunk if self._is_planned(each))
+            self._on_progress(self.report)
+
+    def _is_planned(self, outcome: WindowOutcome) -> bool:
+        return self._outcomes[outcome.window].step is Step.PLANNED
+
+    async def _room(self) -> int:
+        """Wait until another window may run. :return: how many."""
+        limit = self._rules.max_in_flight
+        while limit is not None:
+            running = sum(outcome.is_awaited for outcome in self._outcomes.values())
+            if running < limit:
+                return limit - running
+            await pause(self._rules.poll_interval)
+            await self._look()
+        return _CHUNK
+
+    async def _send(self, outcome: WindowOutcome) -> None:
+        if self._stopped is not None:
+            return
+        try:
+            await self._client.rerun_trigger_run(self._report.trigger_name, outcome.run_id)
+        except OutcomeUnknown as error:
+            log.warning("Window %s: %s", outcome.window, error)
+            self._unclear_at = await self._client.now()
+            self._outcomes[outcome.window] = replace(outcome, step=Step.UNCLEAR, problem=str(error))
+        except (AuthenticationFailed, PermissionDenied) as error:
+            self._stopped = error  # it would be the same for every window
+        except ConnectionProblem as error:
+            log.warning("Window %s was not sent: %s", outcome.window, error)
+            self._outcomes[outcome.window] = replace(outcome, problem=str(error))
+        except AdfRunsError as error:
+            log.error("Window %s: %s", outcome.window, error)  # noqa: TRY400 - the message is for people
+            self._outcomes[outcome.window] = replace(outcome, step=Step.REFUSED, problem=str(error))
+        else:
+            self._outcomes[outcome.window] = replace(outcome, step=Step.SUBMITTED, problem="")

@@ -1,0 +1,48 @@
+"""Where a task keeps its ledger between tries: Airflow's task state store, where there is one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_adfruns.batch.ledger import LEDGER_KEY, Ledger, Phase
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class TaskLedger:
+    """The ledger of one task instance; it outlives tries, a clear and a success.
+
+    Airflow has the store since 3.3. Before, nothing is kept: a try that is not the first then plans anew, and
+    looks for reruns that may just have been sent before it sends any.
+
+    :param context: the task's.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._store: Any = context.get("task_state_store")
+        ti = context["ti"]
+        self._try_number = int(getattr(ti, "try_number", 1) or 1)
+        self.owner = f"{getattr(ti, 'id', '')}#{self._try_number}"
+
+    def read(self) -> Ledger | None:
+        """Return what an earlier try has written, if anything."""
+        data = self._store.get(LEDGER_KEY, None) if self._store is not None else None
+        return Ledger.from_json(data) if data else None
+
+    def write(self, ledger: Ledger) -> None:
+        """Keep the ledger."""
+        if self._store is not None:
+            self._store.set(LEDGER_KEY, ledger.to_json())
+
+    def finish(self) -> None:
+        """Note that the batch has been judged: a next try or a clear is a new one."""
+        known = self.read()
+        if known is not None:
+            self.write(known.moved_to(Phase.FINISHED))
+
+    def may_hide_reruns(self, ledger: Ledger | None) -> bool:
+        """Say whether an earlier try may have sent reruns that queries do not show yet."""
+        if self._store is None:
+            return self._try_number > 1
+        return ledger is not None and not ledger.is_finished
