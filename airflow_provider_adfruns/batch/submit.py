@@ -142,7 +142,10 @@ class Submission:
         """Send every planned window once; unclear ones again only after looking for them."""
         fruitless = 0
         await self._settle()
-        while (planned := len(self._at(Step.PLANNED))) and not self._stopped and fruitless < _FRUITLESS_ROUNDS:
+        while self._stopped is None and fruitless < _FRUITLESS_ROUNDS:
+            planned = len(self._at(Step.PLANNED))
+            if not planned:
+                break
             await self._send_planned()
             await self._settle()
             fruitless = 0 if len(self._at(Step.PLANNED)) < planned else fruitless + 1

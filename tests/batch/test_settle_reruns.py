@@ -1,4 +1,4 @@
-"""A rerun whose answer was lost is looked for long enough, by the factory's own time, before it is sent again."""
+"""A rerun whose answer was lost is looked for long enough, by the factory's time, before it is sent again."""
 
 from __future__ import annotations
 

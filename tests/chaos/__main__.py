@@ -30,7 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=10, help="how many nights; default 10")
     parser.add_argument("--windows", type=int, default=60, help="windows a night; default 60")
     parser.add_argument("--first-seed", type=int, default=1, help="the first night's seed; default 1")
-    parser.add_argument("--blind", type=int, default=0, help="of so many nights also the blind loop; default 0")
+    parser.add_argument(
+        "--blind", type=int, default=0, help="nights that the blind loop sees, too; default 0"
+    )
     options = parser.parse_args(arguments)
     home = Path(tempfile.mkdtemp(prefix="adfruns-chaos-"))
     (home / "airflow").mkdir()
@@ -73,8 +75,8 @@ def _all_nights(home: Path, options: argparse.Namespace) -> bool:
     print(f"ours: {len(bad)} nights with findings{': seeds ' + str(bad) if bad else ''}")
     if blind:
         print(
-            f"the blind loop, {len(blind)} nights: {sum(len(each.twice) for each in blind)} windows rerun more"
-            f" than once, {sum(len(each.missed) for each in blind)} lost,"
+            f"the blind loop, {len(blind)} nights: {sum(len(each.twice) for each in blind)} windows rerun"
+            f" more than once, {sum(len(each.missed) for each in blind)} lost,"
             f" {sum(len(each.touched) for each in blind)} rerun that were not to be"
         )
     return not bad
@@ -121,8 +123,8 @@ def _through(
     print(
         f"seed {night.seed} {name}: {len(night.eligible)} eligible, {found.reruns} reruns,"
         f" {len(evidence.tries)} tries, {storm.kills} kills, {found.faults} faults, {found.foreign} meddled,"
-        f" {evidence.end}: {len(found.twice)} twice, {len(found.missed)} missed, {len(found.touched)} touched,"
-        f" {len(found.on_top)} on top, {len(found.report)} misreported ({time.monotonic() - began:.1f} s)",
+        f" {evidence.end}: {len(found.twice)} twice, {len(found.missed)} missed,"
+        f" {len(found.touched)} touched, {len(found.on_top)} on top, {len(found.report)} misreported ({time.monotonic() - began:.1f} s)",
         flush=True,
     )
     if name == "ours" and found.findings:

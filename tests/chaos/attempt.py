@@ -8,7 +8,6 @@ import sys
 import traceback
 from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_adfruns.adf.errors import RunsNotAsWanted
@@ -18,6 +17,7 @@ from tests.chaos.factory import Control
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from airflow.sdk import Context
 

@@ -31,7 +31,7 @@ class _Principal(SansIOHTTPPolicy[Any, Any]):
         request.http_request.headers["Authorization"] = f"Bearer loopback:{OURS}"
 
 
-class _MovedTransport(RequestsTransport):
+class _MovedTransport(RequestsTransport):  # type: ignore[misc] # without requests' types it is Any
     """Let the SDK's waits between retries move the factory's clock."""
 
     def __init__(self, mover: Callable[[float], None]) -> None:
@@ -58,7 +58,7 @@ def rerun_blindly(served: Served, now: datetime) -> None:
     extra = served.connection["extra"]
     place = extra["resource_group_name"], extra["factory_name"]
     client: Any = DataFactoryManagementClient(
-        _NoCredential(),  # type: ignore[arg-type]
+        _NoCredential(),
         extra["subscriptionId"],
         base_url=f"http://127.0.0.1:{served.port}",
         authentication_policy=_Principal(),

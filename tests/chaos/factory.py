@@ -9,11 +9,11 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 _START_SECONDS = 30.0
 _PAGE = 1000
@@ -83,13 +83,14 @@ class Served:
             f"/providers/Microsoft.DataFactory/factories/{extra['factory_name']}"
         )
 
-    def call_as(self, client_id: str, method: str, path: str) -> int | None:
+    def call_as(self, client_id: str, method: str, path: str, body: object = None) -> int | None:
         """Call the factory as somebody would who asks nothing twice. :return: the status, if any."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
         try:
-            headers = {"Authorization": f"Bearer loopback:{client_id}", "Content-Length": "0"}
+            headers = {"Authorization": f"Bearer loopback:{client_id}"}
+            content = b"" if body is None else json.dumps(body).encode()
             path = f"{self.prefix()}{path}{'&' if '?' in path else '?'}api-version=2018-06-01"
-            connection.request(method, path, headers=headers)
+            connection.request(method, path, content, headers)
             return connection.getresponse().status
         except (OSError, http.client.HTTPException):
             return None

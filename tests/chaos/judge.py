@@ -113,15 +113,16 @@ def _reruns_on_top(evidence: Evidence) -> Iterator[str]:
             shown = {}
         if entry["principal"] != OURS:
             continue
-        if entry["operation"] == _QUERY and entry["status"] == 200 and not _is_lost(entry["fault"]):  # noqa: PLR2004
+        if entry["operation"] == _QUERY and entry["status"] == 200 and not _is_lost(entry["fault"]):
             for run in entry["answer"]["value"]:
                 window, place = order.get(run["triggerRunId"], (None, 0))
                 if window is not None:
                     shown[window] = max(place, shown.get(window, 0))
         if entry["operation"] == _RERUN and entry["effect"]:
-            window, place = order[entry["subject"]]
-            if window is not None and shown.get(window, 0) > place:
-                yield f"window {window} was rerun by call {entry['sequence']} though a newer run had been shown"
+            rerun_window, rerun_place = order[entry["subject"]]
+            if shown.get(rerun_window, 0) > rerun_place:
+                call = entry["sequence"]
+                yield f"window {rerun_window} was rerun by call {call} though a newer run had been shown"
 
 
 def _is_lost(fault: str | None) -> bool:
@@ -145,7 +146,8 @@ def _misreported(
         runs = {run["triggerRunId"]: run for run in truth[window]}
         new = runs.get(told["new_run_id"])
         if new is None:
-            yield f"window {window} is reported as {told['step']} with run {told['new_run_id']}: {told['problem']}"
+            words = f"{told['step']} with run {told['new_run_id']}: {told['problem']}"
+            yield f"window {window} is reported as {words}"
         elif new["status"] != told["status"]:
             yield f"window {window} is reported {told['status']}, and its run is {new['status']}"
         elif window not in meddled and truth[window][-1] is not new:

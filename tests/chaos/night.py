@@ -87,7 +87,7 @@ def draw(seed: int, count: int) -> Night:
             "poll_interval": chance.choice([10.0, 30.0]),
             "deferrable": False,
         },
-        tuple(chance.randint(1, chance.choice([12, count, 2 * count])) for _ in range(chance.randint(0, 3))),
+        tuple(chance.randint(1, chance.choice([12, count, 2 * count])) for _ in range(chance.randrange(4))),
         tuple(
             sorted(
                 (chance.randint(1, 2 * count), chance.choice(["rerun", "rerun", "cancel", "cancel waiting"]))
@@ -140,7 +140,7 @@ def _scenario(
 
 
 def _faults(chance: random.Random, most_stale: float) -> list[dict[str, Any]]:
-    """Draw every kind of fault on every operation; a 429 or 401 that was carried out would be a lie of ARM."""
+    """Draw every kind of fault on every operation; a 429 that was carried out would be a lie."""
     kinds: list[tuple[str, dict[str, Any]]] = []
     for operation in (_WRITE, _QUERY, "Triggers_Get", "Factories_Get", "*"):
         for status in (429, 500, 503, 504):
@@ -154,6 +154,8 @@ def _faults(chance: random.Random, most_stale: float) -> list[dict[str, Any]]:
             (operation, {"truncate": True}),
             (operation, {"refuse_token": True}),
             (operation, {"delay_seconds": chance.uniform(1, 25)}),
+            (operation, {"hang": True}),
+            (operation, {"hang": True, "processed": True}),
         ]
     kinds.append((_QUERY, {"stale_seconds": max(0.5, chance.uniform(0, most_stale))}))
     chance.shuffle(kinds)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MOST_TRIES = 13  # three kills, and ten that end by themselves without a verdict
 _LOOK_SECONDS = 0.005
 _STILL_LOOKS = 8
+_HANGING_LOOKS = 40
 _LONGEST_TRY_SECONDS = 120.0
 _QUIET = timedelta(minutes=2)
 HUNG, KILLED = "hung", "killed"
@@ -105,8 +106,10 @@ class Storm:
             self._lose(control)
             still = still + 1 if calls == before else 0
             before = calls
-            if still >= _STILL_LOOKS:  # everybody waits for an answer that is delayed: time passes for them
+            if still and still % _STILL_LOOKS == 0:  # an answer is delayed: time passes for who waits for it
                 control.advance(2)
+            if still >= _HANGING_LOOKS:  # it hangs: the connection breaks in the end
+                control.call("POST", "/release")
                 still = 0
             time.sleep(_LOOK_SECONDS)  # the process runs in real time
         return HUNG
