@@ -124,7 +124,8 @@ def _through(
         f"seed {night.seed} {name}: {len(night.eligible)} eligible, {found.reruns} reruns,"
         f" {len(evidence.tries)} tries, {storm.kills} kills, {found.faults} faults, {found.foreign} meddled,"
         f" {evidence.end}: {len(found.twice)} twice, {len(found.missed)} missed,"
-        f" {len(found.touched)} touched, {len(found.on_top)} on top, {len(found.report)} misreported ({time.monotonic() - began:.1f} s)",
+        f" {len(found.touched)} touched, {len(found.on_top)} on top, {len(found.report)} misreported"
+        f" ({time.monotonic() - began:.1f} s)",
         flush=True,
     )
     if name == "ours" and found.findings:

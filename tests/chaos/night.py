@@ -66,7 +66,7 @@ def draw(seed: int, count: int) -> Night:
     :param count: how many windows.
     """
     chance = random.Random(f"chaos {seed}")  # noqa: S311 - reproducible, not secret
-    lag = chance.choice([0.0, 2.0, chance.uniform(0, 20)])
+    lag = chance.choice([2.0, chance.uniform(0, 20), chance.uniform(15, 20)])
     pasts = _pasts(chance, count)
     begin = _NOW.replace(minute=0) - timedelta(hours=count)
     starts = [begin + timedelta(hours=place) for place in range(count)]
@@ -87,7 +87,10 @@ def draw(seed: int, count: int) -> Night:
             "poll_interval": chance.choice([10.0, 30.0]),
             "deferrable": False,
         },
-        tuple(chance.randint(1, chance.choice([12, count, 2 * count])) for _ in range(chance.randrange(4))),
+        tuple(
+            chance.randint(1, chance.choice([12, count // 2, count, 2 * count]))
+            for _ in range(chance.randrange(4))
+        ),
         tuple(
             sorted(
                 (chance.randint(1, 2 * count), chance.choice(["rerun", "rerun", "cancel", "cancel waiting"]))

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 MOST_TRIES = 13  # three kills, and ten that end by themselves without a verdict
 _LOOK_SECONDS = 0.005
-_STILL_LOOKS = 8
-_HANGING_LOOKS = 40
+_STILL_LOOKS = 5
+_HANGING_LOOKS = 20
 _LONGEST_TRY_SECONDS = 120.0
 _QUIET = timedelta(minutes=2)
 HUNG, KILLED = "hung", "killed"
