@@ -20,7 +20,7 @@ from airflow_provider_adfruns.batch.submit import RerunHistory, with_history
 from airflow_provider_adfruns.batch.watch import AHEAD, QUERY_LAG_PATIENCE, wait_until_done
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.adf.model import Trigger, TriggerRun, TriggerRunStatus, Window
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LAG_POLL_SECONDS = 2.0
+_HISTORY_READS = 3
 
 
 async def tumbling_window_trigger(client: FactoryClient, trigger_name: str) -> Trigger:
@@ -143,7 +144,19 @@ async def resume_rerun(
     :raises TriggerNotFound: if the trigger has been deleted meanwhile.
     """
     await tumbling_window_trigger(client, selection.trigger_name)
-    return resumed_report(await read_history(client, selection), selection, statuses, ledger)
+    history = {run.trigger_run_id: run for run in await read_history(client, selection)}
+    for _ in range(_HISTORY_READS):
+        if _knows_all(history.values(), ledger):
+            break
+        # The ledger's windows had runs when they were chosen: an answer without them has lost a page.
+        history |= {run.trigger_run_id: run for run in await read_history(client, selection)}
+    return resumed_report(list(history.values()), selection, statuses, ledger)
+
+
+def _knows_all(history: Iterable[TriggerRun], ledger: Ledger) -> bool:
+    """Say whether history has of each window a run from before the plan, which chose it by that."""
+    earlier = {run.window for run in history if run.timestamp < ledger.planned_at}
+    return earlier.issuperset(ledger.windows)
 
 
 def resumed_report(

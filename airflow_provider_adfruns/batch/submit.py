@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 SETTLE_SECONDS = 30.0
 """How long a rerun whose answer was lost is looked for before it counts as not done (1-3 s are recorded)."""
 
-_ROUNDS = 8
+_FRUITLESS_ROUNDS = 8
 _CHUNK = 50
 _LOOK_SECONDS = 3.0
 _OVERLAP = timedelta(minutes=2)
@@ -126,8 +126,12 @@ class Submission:
         self._on_progress = on_progress
         self._history = RerunHistory(client, report.trigger_name, report.planned_at)
         self._outcomes = {outcome.window: outcome for outcome in report.windows}
-        self._unclear_at: datetime | None = None
         self._stopped: AdfRunsError | None = None
+
+    @property
+    def stopped(self) -> AdfRunsError | None:
+        """What ended the submission early, so that the rest was not even tried: sign-in or permission."""
+        return self._stopped
 
     @property
     def report(self) -> RerunReport:
@@ -136,12 +140,15 @@ class Submission:
 
     async def run(self) -> RerunReport:
         """Send every planned window once; unclear ones again only after looking for them."""
-        for _ in range(_ROUNDS):
-            await self._settle()
-            if self._stopped or not self._at(Step.PLANNED):
+        fruitless = 0
+        await self._settle()
+        while self._stopped is None and fruitless < _FRUITLESS_ROUNDS:
+            planned = len(self._at(Step.PLANNED))
+            if not planned:
                 break
             await self._send_planned()
-        await self._settle()
+            await self._settle()
+            fruitless = 0 if len(self._at(Step.PLANNED)) < planned else fruitless + 1
         for outcome in self._at(Step.PLANNED):
             reason = self._stopped or "it was not sent: the service refused it again and again"
             self._outcomes[outcome.window] = replace(
@@ -161,20 +168,22 @@ class Submission:
         """Look for what is unclear until it shows, or has had time enough to show."""
         if not self._at(Step.UNCLEAR):
             return
-        now = await self._client.now()
-        until = (self._unclear_at or now) + timedelta(seconds=self._rules.settle_seconds)
-        log.info("Looking for %d reruns whose answer was lost, until %s", len(self._at(Step.UNCLEAR)), until)
+        until: datetime | None = None
         while True:
             await self._look()
-            if not self._at(Step.UNCLEAR):
+            unclear = len(self._at(Step.UNCLEAR))
+            if not unclear:
                 return
-            remaining = (until - await self._client.now()).total_seconds()
-            if remaining < 0:
-                break
-            await pause(min(_LOOK_SECONDS, max(remaining, 1.0)))
+            now = await self._client.now()
+            if until is None:  # the look was answered after all that was sent before it
+                until = now + timedelta(seconds=self._rules.settle_seconds)
+                log.info("Looking for %d reruns whose answer was lost, until %s", unclear, until)
+            elif now > until:
+                break  # and `_send_planned` looks once more, from here on
+            await pause(min(_LOOK_SECONDS, max((until - now).total_seconds(), 1.0)))
         for outcome in self._at(Step.UNCLEAR):
             log.info("Window %s: no rerun has shown, so it was not carried out", outcome.window)
-            self._outcomes[outcome.window] = replace(outcome, step=Step.PLANNED)
+            self._outcomes[outcome.window] = replace(outcome, step=Step.PLANNED, problem="")
 
     async def _send_planned(self) -> None:
         """Send what is planned, a few windows at a time, looking before each few what others have done."""
@@ -213,7 +222,6 @@ class Submission:
             await self._client.rerun_trigger_run(self._report.trigger_name, outcome.run_id)
         except OutcomeUnknown as error:
             log.warning("Window %s: %s", outcome.window, error)
-            self._unclear_at = await self._client.now()
             self._outcomes[outcome.window] = replace(outcome, step=Step.UNCLEAR, problem=str(error))
         except (AuthenticationFailed, PermissionDenied) as error:
             self._stopped = error  # it would be the same for every window

@@ -136,7 +136,9 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
             if batch.report.dry_run:
                 return self._finish(context, batch.report)
             state.write(batch.ledger)
-            submission = hook.run(lambda client: self._submit(client, batch.report))
+            submission, stopped = hook.run(lambda client: self._submit(client, batch.report))
+            if stopped is not None:
+                return self._finish(context, submission, stopped)  # the batch stays open for the next try
             state.write(batch.ledger.moved_to(ledgers.Phase.WATCHING))
             error = None
             if not self.wait_for_completion:
@@ -198,14 +200,17 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         )
         return _Batch(ledger, report)
 
-    async def _submit(self, client: FactoryClient, report: reports.RerunReport) -> reports.RerunReport:
+    async def _submit(
+        self, client: FactoryClient, report: reports.RerunReport
+    ) -> tuple[reports.RerunReport, AdfRunsError | None]:
         rules = submits.Rules(
             settle_seconds=self.settle_seconds,
             max_in_flight=self.max_in_flight,
             newest_first=self.newest_first,
             poll_interval=self.poll_interval,
         )
-        return await submits.Submission(client, report, rules).run()
+        submission = submits.Submission(client, report, rules)
+        return await submission.run(), submission.stopped
 
     async def _deadline(self, client: FactoryClient) -> datetime:
         return await client.now() + timedelta(seconds=self.timeout)

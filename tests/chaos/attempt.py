@@ -1,0 +1,117 @@
+"""One try of the task, in a process of its own that may be killed at any time; files outlive it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from contextlib import suppress
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow_provider_adfruns.adf.errors import RunsNotAsWanted
+from airflow_provider_adfruns.adf.pause import moving
+from airflow_provider_adfruns.operators.rerun import AdfRerunTumblingWindowRunsOperator
+from tests.chaos.factory import Control
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from airflow.sdk import Context
+
+SUCCESS, VERDICT, ERROR = "success", "verdict", "error"
+
+# What a worker imports when it is needed, a try has from its parent: it takes a second.
+for _name in ("adf.sdk", "batch.ledger", "batch.report", "batch.rerun", "batch.submit", "batch.watch"):
+    import_module(f"airflow_provider_adfruns.{_name}")
+import_module("airflow_provider_adfruns.triggers.runs")
+
+
+def _write(path: Path, value: object) -> None:
+    """Write at once or not at all."""
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(value), encoding="utf-8")
+    draft.replace(path)
+
+
+def read(path: Path) -> Any:
+    """Return what was written, None if nothing was."""
+    with suppress(FileNotFoundError):
+        return json.loads(path.read_text(encoding="utf-8"))
+    return None
+
+
+class FileStore:
+    """Stands for Airflow's task state store."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return a value."""
+        return (read(self._path) or {}).get(key, default)
+
+    def set(self, key: str, value: Any) -> None:
+        """Keep a value."""
+        _write(self._path, {**(read(self._path) or {}), key: value})
+
+
+class FileTaskInstance:
+    """Stands for Airflow's task instance."""
+
+    id = "chaos"
+
+    def __init__(self, path: Path, try_number: int) -> None:
+        self._path = path
+        self.try_number = try_number
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        """Leave a value."""
+        _write(self._path, {**(read(self._path) or {}), key: value})
+
+
+def operate(home: Path, parameters: Mapping[str, Any], try_number: int) -> None:
+    """Execute the operator as a worker does."""
+    context: Any = {
+        "ti": FileTaskInstance(home / "xcom.json", try_number),
+        "task_state_store": FileStore(home / "state.json"),
+    }
+    task = AdfRerunTumblingWindowRunsOperator(task_id="chaos", **parameters)
+    task.execute(cast("Context", context))
+
+
+def begin(home: Path, port: int, work: Callable[[], None]) -> int:
+    """Start a try. :return: its process id.
+
+    :param home: where it leaves ``outcome.json``, and its log.
+    :param port: the factory's; waits move its clock.
+    """
+    (home / "outcome.json").unlink(missing_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    process = os.fork()
+    if process:
+        return process
+    with suppress(BaseException):
+        _be_child(home, port, work)
+    os._exit(0)
+
+
+def _be_child(home: Path, port: int, work: Callable[[], None]) -> None:
+    log = os.open(home / "tries.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    end, message = SUCCESS, ""
+    try:
+        with moving(Control(port).advance):
+            work()
+    except RunsNotAsWanted as error:
+        end, message = VERDICT, str(error)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the parent judges it
+        traceback.print_exc()
+        end, message = ERROR, f"{type(error).__name__}: {error}"
+    sys.stdout.flush()
+    sys.stderr.flush()
+    _write(home / "outcome.json", {"end": end, "message": message})

@@ -1,0 +1,132 @@
+"""A local factory in a process of its own, and its control API as the chaos uses it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+_START_SECONDS = 30.0
+_PAGE = 1000
+
+
+class Control:
+    """Calls to a local factory that no fault meets, over one connection.
+
+    :param port: where it listens on 127.0.0.1.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """Call the control API. :return: the JSON answered."""
+        content = None if body is None else json.dumps(body).encode()
+        self._connection.request(method, f"/_adf{path}", content)
+        answer = self._connection.getresponse()
+        text = answer.read()
+        if answer.status != http.client.OK:
+            raise RuntimeError(f"{method} {path}: {answer.status} {text[:1000]!r}")
+        return json.loads(text)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.call("POST", "/clock", {"advance": seconds})
+
+    def calls_so_far(self) -> int:
+        """Count the calls in the journal."""
+        return int(self.call("GET", "/journal?after=1000000000&limit=1")["total"])
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Return the whole journal."""
+        entries: list[dict[str, Any]] = []
+        while True:
+            page = self.call("GET", f"/journal?after={len(entries) - 1}&limit={_PAGE}")
+            entries += page["entries"]
+            if len(entries) >= page["total"]:
+                return entries
+
+    def windows(self, count: int) -> list[dict[str, Any]]:
+        """Return the trigger's windows with all their runs, as they truly are."""
+        triggers = self.call("GET", f"/state?windows={count}&runs=0")["triggers"]
+        return list(triggers[0]["windows"])
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A factory that is served; its scenario comes later.
+
+    :param connection: the Airflow connection to it.
+    """
+
+    port: int
+    connection: Mapping[str, Any]
+
+    def prefix(self) -> str:
+        """Return the path of the factory."""
+        extra = self.connection["extra"]
+        return (
+            f"/subscriptions/{extra['subscriptionId']}/resourceGroups/{extra['resource_group_name']}"
+            f"/providers/Microsoft.DataFactory/factories/{extra['factory_name']}"
+        )
+
+    def call_as(self, client_id: str, method: str, path: str, body: object = None) -> int | None:
+        """Call the factory as somebody would who asks nothing twice. :return: the status, if any."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+        try:
+            headers = {"Authorization": f"Bearer loopback:{client_id}"}
+            content = b"" if body is None else json.dumps(body).encode()
+            path = f"{self.prefix()}{path}{'&' if '?' in path else '?'}api-version=2018-06-01"
+            connection.request(method, path, content, headers)
+            return connection.getresponse().status
+        except (OSError, http.client.HTTPException):
+            return None
+        finally:
+            connection.close()
+
+
+@contextmanager
+def served(home: Path) -> Iterator[Served]:
+    """Serve a factory whose clock is moved by hand, and end it in the end.
+
+    :param home: a directory for its details and its log.
+    """
+    details = home / "details.json"
+    command = [sys.executable, "-m", "airflow_provider_adfruns.emulator.command"]
+    command += ["--clock", "manual", "--port", "0", "--details-file", str(details)]
+    with (home / "factory.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603 - our own command
+    try:
+        yield _details(details, process)
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _details(path: Path, process: subprocess.Popen[bytes]) -> Served:
+    until = time.monotonic() + _START_SECONDS
+    while process.poll() is None and time.monotonic() < until:
+        try:
+            details = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            time.sleep(0.02)  # another process starts, and its clock is the real one
+            continue
+        return Served(int(details["url"].rpartition(":")[2]), details["connection"])
+    raise RuntimeError(f"the factory does not serve: see {path.parent / 'factory.log'}")
