@@ -46,3 +46,29 @@ class TaskLedger:
         if self._store is None:
             return self._try_number > 1
         return ledger is not None and not ledger.is_finished
+
+
+class TaskBatch:
+    """Names the batch of a task whose writes are told apart by ids chosen beforehand.
+
+    Every try of a batch has its name; once the batch has been judged, a next try or a clear has another.
+    Without the store (before Airflow 3.3) a task instance has one batch for good: safe, and a retry starts
+    nothing new.
+
+    :param context: the task's.
+    """
+
+    _KEY = "adfruns_rerun_pipeline"
+
+    def __init__(self, context: Context) -> None:
+        self._store: Any = context.get("task_state_store")
+        known: Any = self._store.get(self._KEY, 0) if self._store is not None else 0
+        self._judged = int(known)
+        ti = context["ti"]
+        parts = (ti.dag_id, ti.run_id, ti.task_id, getattr(ti, "map_index", -1), self._judged)
+        self.name = "\n".join(map(str, parts))
+
+    def finish(self) -> None:
+        """Note that the batch has been judged."""
+        if self._store is not None:
+            self._store.set(self._KEY, self._judged + 1)

@@ -1,0 +1,232 @@
+"""Carry out reruns of pipeline runs in their own run group, each exactly once by an id chosen beforehand."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Self
+
+from airflow_provider_adfruns.adf.errors import (
+    AdfRunsError,
+    OutcomeUnknown,
+    PipelineRunNotFound,
+    RunsNotAsWanted,
+)
+from airflow_provider_adfruns.adf.model import PipelineRunStatus
+from airflow_provider_adfruns.adf.pause import pause
+from airflow_provider_adfruns.batch.report import columns, some
+from airflow_provider_adfruns.batch.watch import at_once
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.batch.watch import WatchedRun
+
+log = logging.getLogger(__name__)
+
+_CHOSEN_IDS = uuid.UUID("8f0d3f5e-6a0e-4c55-9a53-3c1f1f0c2b11")
+_TIMES = 3
+_SETTLE_SECONDS = 5.0
+
+
+class RerunFrom(StrEnum):
+    """Where a rerun of a pipeline run begins."""
+
+    START = "start"
+    FAILURE = "failure"
+    ACTIVITY = "activity"
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryOutcome:
+    """One pipeline run that was to be rerun.
+
+    :param run_id: the run, with its pipeline in ``name`` and its status in ``status_before``.
+    :param new_run_id: the id chosen for its rerun, None if it was not to be rerun.
+    :param status: the rerun's latest status seen.
+    :param problem: why it was not rerun or what is unclear, else "".
+    """
+
+    run_id: str
+    name: str = ""
+    status_before: str | None = None
+    new_run_id: str | None = None
+    status: str | None = None
+    problem: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "run_id": self.run_id,
+            "name": self.name,
+            "status_before": self.status_before,
+            "new_run_id": self.new_run_id,
+            "status": self.status,
+            "problem": self.problem,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryReport:
+    """Reruns of pipeline runs, from the request to the end."""
+
+    dry_run: bool
+    runs: tuple[RecoveryOutcome, ...]
+
+    @property
+    def run_ids(self) -> list[str]:
+        """The reruns' ids; of a dry run, those of the runs that would be rerun."""
+        if self.dry_run:
+            return [each.run_id for each in self.runs if not each.problem]
+        return [each.new_run_id for each in self.runs if each.new_run_id and each.status]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form that goes to XCom and to the trigger."""
+        return {
+            "dry_run": self.dry_run,
+            "run_ids": self.run_ids,
+            "runs": [each.to_json() for each in self.runs],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what ``to_json`` wrote."""
+        return cls(data["dry_run"], tuple(RecoveryOutcome(**each) for each in data["runs"]))
+
+    def with_final_statuses(self, runs: Iterable[WatchedRun]) -> Self:
+        """Enter what a watch has seen."""
+        by_id = {run.run_id: run.status for run in runs}
+        return replace(
+            self,
+            runs=tuple(
+                replace(each, status=by_id.get(each.new_run_id or "", each.status)) for each in self.runs
+            ),
+        )
+
+    def table(self) -> str:
+        """Return the report for people, a line a run."""
+        rows = [("pipeline run", "pipeline", "was", "rerun as", "now")]
+        rows.extend(
+            (
+                each.run_id,
+                each.name,
+                each.status_before or "unknown",
+                each.new_run_id or "-",
+                each.status or "-",
+            )
+            for each in self.runs
+        )
+        lines = columns(rows)
+        lines.extend(f"  {each.run_id}: {each.problem}" for each in self.runs if each.problem)
+        return "\n".join(lines)
+
+
+def chosen_id(batch: str, run_id: str) -> str:
+    """Return the id that a run's rerun shall have: the same for every try of the same batch.
+
+    :param batch: names the batch among all of all factories.
+    :param run_id: the run to rerun.
+    """
+    return str(uuid.uuid5(_CHOSEN_IDS, f"{batch}\n{run_id}"))
+
+
+async def rerun_pipeline_runs(
+    client: FactoryClient,
+    run_ids: Sequence[str],
+    batch: str,
+    rerun_from: RerunFrom,
+    *,
+    start_activity_name: str | None = None,
+    dry_run: bool = False,
+) -> RecoveryReport:
+    """Rerun pipeline runs; one that cannot be rerun does not stop the others.
+
+    createRun takes the new run's id from the caller (recorded), and a GET of a run is strongly consistent: so
+    whether a rerun exists is asked before it is sent, and again when the answer was lost.
+
+    :param batch: see ``chosen_id``.
+    :param rerun_from: where each begins.
+    :param start_activity_name: the activity, where ``rerun_from`` says so.
+    :raises PipelineRunNotFound: if none of the runs exists.
+    """
+
+    async def one(run_id: str) -> RecoveryOutcome:
+        try:
+            run = await client.get_pipeline_run(run_id)
+        except PipelineRunNotFound as error:
+            return RecoveryOutcome(run_id, problem=str(error))
+        outcome = RecoveryOutcome(
+            run_id, run.pipeline_name, str(run.status), new_run_id=chosen_id(batch, run_id)
+        )
+        if not run.status.is_final:
+            problem = f"it is {run.status}; only a run that has ended can be rerun. Cancel it or wait for it"
+            return replace(outcome, new_run_id=None, problem=problem)
+        if dry_run:
+            return outcome
+        return await _create_once(client, outcome, rerun_from, start_activity_name)
+
+    outcomes = await at_once(one(run_id) for run_id in run_ids)
+    if all(each.status_before is None for each in outcomes):
+        raise PipelineRunNotFound(
+            f"run_ids: {some(run_ids)}: {client.connection.address} has no such pipeline run. Check the ids"
+            " and the factory; runs older than 45 days are gone."
+        )
+    return RecoveryReport(dry_run, tuple(outcomes))
+
+
+async def _create_once(
+    client: FactoryClient, outcome: RecoveryOutcome, rerun_from: RerunFrom, start_activity_name: str | None
+) -> RecoveryOutcome:
+    """Send one createRun, unless the chosen id is known already."""
+    chosen = outcome.new_run_id or ""
+    problem = ""
+    for _ in range(_TIMES):
+        try:
+            known = await client.get_pipeline_run(chosen)
+        except PipelineRunNotFound:
+            pass
+        except AdfRunsError as error:
+            return replace(outcome, problem=problem or str(error))
+        else:
+            return replace(outcome, status=str(known.status))
+        try:
+            await client.create_recovery_run(
+                outcome.name,
+                outcome.run_id,
+                start_from_failure=rerun_from is RerunFrom.FAILURE,
+                start_activity_name=start_activity_name if rerun_from is RerunFrom.ACTIVITY else None,
+                run_id=chosen,
+            )
+        except OutcomeUnknown as error:
+            log.warning("Pipeline run %s: %s", outcome.run_id, error)
+            problem = str(error)
+            await pause(_SETTLE_SECONDS)
+        except AdfRunsError as error:
+            log.error("Pipeline run %s: %s", outcome.run_id, error)  # noqa: TRY400 - the message is for people
+            return replace(outcome, new_run_id=None, problem=str(error))
+        else:
+            log.info("Pipeline run %s (%s) is rerun as %s", outcome.run_id, outcome.name, chosen)
+            return replace(outcome, status=str(PipelineRunStatus.QUEUED))
+    return replace(outcome, problem=problem)
+
+
+def check_outcome(report: RecoveryReport, *, has_waited: bool) -> None:
+    """Judge reruns at their end.
+
+    :param has_waited: whether the reruns have to have succeeded by now.
+    :raises RunsNotAsWanted: names the runs that could not be rerun, and those whose rerun has not succeeded.
+    """
+    names = [f"run {each.run_id}: {each.problem}" for each in report.runs if each.problem]
+    if has_waited:
+        names += [
+            f"run {each.run_id}: its rerun {each.new_run_id} is {each.status}"
+            for each in report.runs
+            if not each.problem and each.status != PipelineRunStatus.SUCCEEDED
+        ]
+    if names:
+        raise RunsNotAsWanted(
+            f"{len(names)} of {len(report.runs)} pipeline runs are not as wanted: {some(names)}"
+        )

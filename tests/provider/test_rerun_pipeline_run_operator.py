@@ -1,0 +1,202 @@
+"""AdfRerunPipelineRunOperator on a local factory: each run once, whatever becomes of answers and tries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from airflow_provider_adfruns.adf.errors import (
+    InvalidInput,
+    PipelineRunNotFound,
+    RunsNotAsWanted,
+    WaitTimedOut,
+)
+from airflow_provider_adfruns.operators.rerun import AdfRerunPipelineRunOperator
+from tests.conftest import calls
+from tests.provider.tasks import Task, TaskInstance, statuses, writes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.sdk import Context
+
+    from airflow_provider_adfruns.emulator import AdfEmulator
+
+BOTH = pytest.mark.parametrize("deferrable", [False, True], ids=["on the worker", "deferred"])
+
+FAILED = "00000000-0000-4000-8000-00000000000a"
+ALSO = "00000000-0000-4000-8000-00000000000b"
+RUNNING = "00000000-0000-4000-8000-00000000000c"
+BROKEN = "00000000-0000-4000-8000-00000000000d"
+
+FACTORY: dict[str, Any] = {
+    "now": "2026-03-01T06:40:00Z",
+    "pipelines": {
+        "load": {
+            "activities": [
+                {"name": "Copy", "seconds": 60},
+                {"name": "Merge", "seconds": 60, "dependsOn": ["Copy"]},
+            ]
+        },
+        "broken": {"seconds": 10, "outcome": "failed"},
+    },
+    "runs": [
+        {"pipeline": "load", "id": FAILED, "status": "Failed", "started": "-PT3H"},
+        {"pipeline": "load", "id": ALSO, "status": "Cancelled", "started": "-PT2H"},
+        {"pipeline": "load", "id": RUNNING, "status": "InProgress", "started": "-PT1M"},
+        {"pipeline": "broken", "id": BROKEN, "status": "Failed", "started": "-PT2H"},
+    ],
+}
+
+
+class Store(dict[str, Any]):
+    """Stands for Airflow's task state store."""
+
+    def set(self, key: str, value: Any, retention: Any = None) -> None:
+        del retention
+        self[key] = value
+
+
+class Instance(TaskInstance):
+    """A task instance with the names that a real one has."""
+
+    dag_id, task_id, run_id, map_index, try_number = "dag", "task", "manual__1", -1, 1
+
+    def __init__(self, store: Store | None) -> None:
+        super().__init__()
+        self.store = store
+
+    @property
+    def context(self) -> Context:
+        extra = {} if self.store is None else {"task_state_store": self.store}
+        return cast("Context", {"ti": self, **extra})
+
+
+def rerun(store: Store | None = None, **parameters: Any) -> Task:
+    task = Task(AdfRerunPipelineRunOperator, **parameters)
+    task.ti = Instance(store)
+    return task
+
+
+@BOTH
+def test_runs_are_rerun_from_their_failure_in_their_own_group(
+    factory: Callable[..., AdfEmulator], deferrable: bool
+) -> None:
+    emulator = factory(FACTORY)
+    task = rerun(run_ids=[FAILED, ALSO], deferrable=deferrable)
+    task.run()
+    created = calls(emulator, "Pipelines_CreateRun")
+    sent = [(entry.query["referencePipelineRunId"], entry.query["startFromFailure"]) for entry in created]
+    assert sorted(sent) == [(FAILED, "true"), (ALSO, "true")]
+    groups = {run["runId"]: run["runGroupId"] for run in emulator.pipeline_runs()}
+    assert {groups[run_id] for run_id in task.ti.xcoms["run_ids"]} == {FAILED, ALSO}
+    assert {statuses(emulator)[run_id] for run_id in task.ti.xcoms["run_ids"]} == {"Succeeded"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sent"),
+    [
+        ({"rerun_from": "start"}, {}),
+        ({"rerun_from": "activity", "start_activity_name": "Merge"}, {"startActivityName": "Merge"}),
+    ],
+)
+def test_a_rerun_begins_where_it_is_told_to(
+    factory: Callable[..., AdfEmulator], parameters: dict[str, Any], sent: dict[str, str]
+) -> None:
+    emulator = factory(FACTORY)
+    rerun(run_ids=FAILED, **parameters).run()
+    (entry,) = calls(emulator, "Pipelines_CreateRun")
+    begins = {
+        key: entry.query[key] for key in ("startActivityName", "startFromFailure") if key in entry.query
+    }
+    assert begins == sent
+
+
+@pytest.mark.parametrize(
+    ("fault", "posts"),
+    [
+        ({"drop_connection": True, "processed": True}, 1),
+        ({"status": 504, "processed": True}, 1),
+        ({"status": 503}, 2),
+        ({"drop_connection": True}, 2),
+    ],
+)
+def test_a_lost_answer_is_settled_by_asking_for_the_chosen_id(
+    factory: Callable[..., AdfEmulator], fault: dict[str, Any], posts: int
+) -> None:
+    emulator = factory(FACTORY)
+    emulator.fail_next("Pipelines_CreateRun", **fault)
+    rerun(run_ids=FAILED).run()
+    assert len(calls(emulator, "Pipelines_CreateRun")) == posts
+    reruns = [run for run in emulator.pipeline_runs() if run["runGroupId"] == FAILED]
+    assert sorted(run["status"] for run in reruns) == ["Failed", "Succeeded"]
+
+
+def test_a_try_after_a_crash_takes_up_the_run_of_the_first(factory: Callable[..., AdfEmulator]) -> None:
+    emulator = factory(FACTORY)
+    store = Store()
+    with pytest.raises(WaitTimedOut):  # the first try breaks off without a verdict
+        rerun(store, run_ids=FAILED, timeout=30).run()
+    task = rerun(store, run_ids=FAILED)
+    task.run()
+    assert len(calls(emulator, "Pipelines_CreateRun")) == 1
+    assert task.ti.report["runs"][0]["status"] == "Succeeded"
+
+
+def test_a_try_after_a_verdict_starts_a_new_run(factory: Callable[..., AdfEmulator]) -> None:
+    emulator = factory(FACTORY)
+    store = Store()
+    for _ in range(2):
+        with pytest.raises(RunsNotAsWanted, match=rf"run {BROKEN}: its rerun .* is Failed"):
+            rerun(store, run_ids=BROKEN).run()
+    assert len(calls(emulator, "Pipelines_CreateRun")) == 2
+
+
+def test_without_a_store_no_try_starts_a_second_run(factory: Callable[..., AdfEmulator]) -> None:
+    emulator = factory(FACTORY)
+    for _ in range(2):
+        rerun(run_ids=FAILED).run()
+    assert len(calls(emulator, "Pipelines_CreateRun")) == 1
+
+
+def test_a_run_that_has_not_ended_and_an_unknown_one_are_named_and_stop_no_other(
+    factory: Callable[..., AdfEmulator],
+) -> None:
+    emulator = factory(FACTORY)
+    with pytest.raises(RunsNotAsWanted) as refused:
+        rerun(run_ids=[RUNNING, "nope", FAILED]).run()
+    assert f"run {RUNNING}: it is InProgress; only a run that has ended can be rerun" in str(refused.value)
+    assert "run nope: " in str(refused.value)
+    (entry,) = calls(emulator, "Pipelines_CreateRun")
+    assert entry.query["referencePipelineRunId"] == FAILED
+
+
+def test_unknown_runs_alone_fail_before_anything_is_sent(factory: Callable[..., AdfEmulator]) -> None:
+    emulator = factory(FACTORY)
+    with pytest.raises(PipelineRunNotFound, match="nope"):
+        rerun(run_ids=["nope"]).run()
+    assert writes(emulator) == []
+
+
+def test_a_dry_run_says_what_would_be_rerun(factory: Callable[..., AdfEmulator]) -> None:
+    emulator = factory(FACTORY)
+    task = rerun(run_ids=[FAILED, RUNNING], dry_run=True)
+    task.run()
+    assert task.ti.xcoms["run_ids"] == [FAILED]
+    assert writes(emulator) == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "named"),
+    [
+        ({"run_ids": []}, "the list is empty"),
+        ({"run_ids": "a/b"}, "is not a run id"),
+        ({"run_ids": "a", "rerun_from": "middle"}, "Expected one of start, failure, activity"),
+        ({"run_ids": "a", "rerun_from": "activity"}, "belong together"),
+        ({"run_ids": "a", "start_activity_name": "Copy"}, "belong together"),
+    ],
+)
+def test_bad_parameters_fail_when_the_dag_is_parsed(parameters: dict[str, Any], named: str) -> None:
+    with pytest.raises(InvalidInput, match=named):
+        rerun(**parameters).make()
