@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
-from airflow.sdk import dag, task
+from airflow.sdk import dag
 
-from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
 from airflow_provider_adfruns.operators.cancel import AdfCancelPipelineRunOperator
+from airflow_provider_adfruns.operators.rerun import AdfRerunPipelineRunOperator
 from airflow_provider_adfruns.sensors.cancel_complete import AdfCancelCompleteSensor
 
 
@@ -33,16 +32,13 @@ def cancel_and_rerun_from_failure() -> None:
         poke_interval=30,
     )
 
-    @task(retries=0)  # a second try would start a second run
-    def rerun_from_failure(cancelled: dict[str, Any]) -> str:
-        root = cancelled["runs"][0]
-        return AdfRunsHook().create_recovery_run(root["name"], root["run_id"], start_from_failure=True)
-
-    new_run_id = rerun_from_failure(wait.output)
-    finish = AdfCancelCompleteSensor(
-        task_id="wait_for_rerun", pipeline_run_ids=new_run_id, include_children=True, deferrable=True
+    rerun = AdfRerunPipelineRunOperator(
+        task_id="rerun",
+        run_ids=cancel.output["run_ids"],
+        rerun_from="failure",  # what succeeded before the cancel is not done again
+        deferrable=True,
     )
-    cancel >> wait >> finish
+    cancel >> wait >> rerun
 
 
 cancel_and_rerun_from_failure()

@@ -47,8 +47,9 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
 
     A window is judged by its **latest** run, not by any run of the status asked for: a window that failed and
     has been rerun successfully since is left alone, and so is one that runs now. What is left alone is listed
-    with the reason. One rerun is sent for each window; if its answer is lost it is not sent again, and the
-    task fails naming the window.
+    with the reason. A rerun whose answer was lost is looked for in the factory's history, and sent again only
+    if it has not shown after ``settle_seconds``. A task that dies takes up the same batch in its next try, by
+    the ledger in Airflow's task state store (3.3; before, a next try looks for reruns first and plans anew).
 
     The service reruns a window with the parameters of its original run and the trigger's latest published
     definition, and evaluates its dependencies again. **New parameters cannot be passed to a rerun**; to run
@@ -67,6 +68,11 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
     :param statuses: rerun windows whose latest run has one of these; default Failed and Cancelled.
         (templated)
     :param max_windows: fail before anything is sent if more windows than this would be rerun; default 1000.
+    :param max_in_flight: at most so many windows run at a time; the worker waits for room. Default: no limit
+        but the trigger's own.
+    :param newest_first: begin with the newest window; default the oldest.
+    :param settle_seconds: how long a rerun whose answer was lost is looked for before it counts as not
+        carried out, in seconds, default 30; must be more than queries lag (1-3 s are recorded).
     :param dry_run: only plan: return what would be rerun, and change nothing. (templated)
     :param wait_for_completion: wait for the reruns and fail if a window has not succeeded then; without it
         the task ends as soon as the new runs are visible.

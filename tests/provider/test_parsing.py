@@ -138,7 +138,7 @@ def test_deferrable_takes_its_default_from_airflows_setting(monkeypatch: pytest.
     [
         ("hooks.adf_runs", {"AdfRunsHook"}),
         ("operators.cancel", {"AdfCancelPipelineRunOperator", "AdfCancelWaitingTriggerRunOperator"}),
-        ("operators.rerun", {"AdfRerunTumblingWindowRunsOperator"}),
+        ("operators.rerun", {"AdfRerunTumblingWindowRunsOperator", "AdfRerunPipelineRunOperator"}),
         ("sensors.cancel_complete", {"AdfCancelCompleteSensor"}),
         ("triggers.runs", {"AdfRunsFinalTrigger", "AdfWindowsRerunTrigger"}),
         ("links", {"AdfStudioLink"}),
