@@ -218,8 +218,12 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
             newest_first=self.newest_first,
             poll_interval=self.poll_interval,
         )
-        submission = submits.Submission(client, report, rules)
+        submission = submits.Submission(client, report, rules, self._log_progress)
         return await submission.run(), submission.stopped
+
+    def _log_progress(self, report: reports.RerunReport) -> None:
+        counts = ", ".join(f"{number} {state}" for state, number in sorted(report.counts().items()))
+        self.log.info("%d windows of trigger %r: %s", len(report.windows), report.trigger_name, counts)
 
     async def _deadline(self, client: FactoryClient) -> datetime:
         return await client.now() + timedelta(seconds=self.timeout)
