@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from airflow.sdk import BaseHook
@@ -131,13 +131,11 @@ class AdfRunsHook(BaseHook):
     def __enter__(self) -> Self:
         _check_no_loop()
         connection = self.factory_connection()
-        self._runner = asyncio.Runner()
-        try:
-            self._shared = self._runner.run(FactoryClient(connection).__aenter__())
-        except BaseException:
-            self._runner.close()
-            self._runner = None
-            raise
+        with ExitStack() as opened:
+            runner = opened.enter_context(asyncio.Runner())
+            shared = runner.run(FactoryClient(connection).__aenter__())
+            opened.pop_all()  # from here on it is __exit__ that closes them
+        self._runner, self._shared = runner, shared
         return self
 
     def __exit__(self, *_: object) -> None:

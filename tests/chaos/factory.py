@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -126,7 +126,8 @@ def _details(path: Path, process: subprocess.Popen[bytes]) -> Served:
         try:
             details = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            time.sleep(0.02)  # another process starts, and its clock is the real one
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.02)  # it serves soon, or it ends
             continue
         return Served(int(details["url"].rpartition(":")[2]), details["connection"])
     raise RuntimeError(f"the factory does not serve: see {path.parent / 'factory.log'}")

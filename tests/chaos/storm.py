@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import select
 import signal
 import time
 from contextlib import suppress
@@ -91,6 +92,13 @@ class Storm:
             self._losses.clear()
 
     def _watch(self, control: Control, process: int, kill_after: int | None) -> str:
+        ended = os.pidfd_open(process)
+        try:
+            return self._watch_until(ended, control, process, kill_after)
+        finally:
+            os.close(ended)
+
+    def _watch_until(self, ended: int, control: Control, process: int, kill_after: int | None) -> str:
         until = time.monotonic() + _LONGEST_TRY_SECONDS
         began, before, still = self.tries[-1], -1, 0
         while time.monotonic() < until:
@@ -111,7 +119,7 @@ class Storm:
             if still >= _HANGING_LOOKS:  # it hangs: the connection breaks in the end
                 control.call("POST", "/release")
                 still = 0
-            time.sleep(_LOOK_SECONDS)  # the process runs in real time
+            select.select([ended], [], [], _LOOK_SECONDS)  # returns at once when the process ends
         return HUNG
 
     def _ledger(self) -> dict[str, Any]:
