@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import logging
 import uuid
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_adfruns.adf.errors import (
     AdfRunsError,
+    AuthenticationFailed,
     OutcomeUnknown,
+    PermissionDenied,
     PipelineRunNotFound,
-    RunsNotAsWanted,
+    WaitTimedOut,
 )
 from airflow_provider_adfruns.adf.model import PipelineRunStatus
 from airflow_provider_adfruns.adf.pause import pause
+from airflow_provider_adfruns.batch.judgement import FailIf, judge
 from airflow_provider_adfruns.batch.report import columns, some
 from airflow_provider_adfruns.batch.watch import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.batch.watch import WatchedRun
@@ -30,6 +35,7 @@ log = logging.getLogger(__name__)
 _CHOSEN_IDS = uuid.UUID("8f0d3f5e-6a0e-4c55-9a53-3c1f1f0c2b11")
 _TIMES = 3
 _SETTLE_SECONDS = 5.0
+_SAME_FOR_EACH_RUN = (AuthenticationFailed, PermissionDenied, WaitTimedOut)
 
 
 class RerunFrom(StrEnum):
@@ -71,10 +77,14 @@ class RecoveryOutcome:
 
 @dataclass(frozen=True, slots=True)
 class RecoveryReport:
-    """Reruns of pipeline runs, from the request to the end."""
+    """Reruns of pipeline runs, from the request to the end.
+
+    :param stopped: what ended the work early, so that the rest was not tried: sign-in, permission, deadline.
+    """
 
     dry_run: bool
     runs: tuple[RecoveryOutcome, ...]
+    stopped: AdfRunsError | None = field(default=None, compare=False)
 
     @property
     def run_ids(self) -> list[str]:
@@ -88,6 +98,7 @@ class RecoveryReport:
         return {
             "dry_run": self.dry_run,
             "run_ids": self.run_ids,
+            "counts": dict(Counter(each.status or "not rerun" for each in self.runs)),
             "runs": [each.to_json() for each in self.runs],
         }
 
@@ -105,6 +116,20 @@ class RecoveryReport:
                 replace(each, status=by_id.get(each.new_run_id or "", each.status)) for each in self.runs
             ),
         )
+
+    def problem_lines(self, *, has_waited: bool) -> list[str]:
+        """Say what is not as wanted, a line a run.
+
+        :param has_waited: whether the reruns have to have succeeded by now.
+        """
+        lines = [f"run {each.run_id}: {each.problem}" for each in self.runs if each.problem]
+        if has_waited:
+            lines += [
+                f"run {each.run_id}: its rerun {each.new_run_id} is {each.status}"
+                for each in self.runs
+                if not each.problem and each.status != PipelineRunStatus.SUCCEEDED
+            ]
+        return lines
 
     def table(self) -> str:
         """Return the report for people, a line a run."""
@@ -141,6 +166,7 @@ async def rerun_pipeline_runs(
     *,
     start_activity_name: str | None = None,
     dry_run: bool = False,
+    deadline: datetime | None = None,
 ) -> RecoveryReport:
     """Rerun pipeline runs; one that cannot be rerun does not stop the others.
 
@@ -150,37 +176,58 @@ async def rerun_pipeline_runs(
     :param batch: see ``chosen_id``.
     :param rerun_from: where each begins.
     :param start_activity_name: the activity, where ``rerun_from`` says so.
+    :param deadline: after this time of the service nothing more is sent; None for no such time.
     :raises PipelineRunNotFound: if none of the runs exists.
     """
+    stopped: list[AdfRunsError] = []
 
     async def one(run_id: str) -> RecoveryOutcome:
+        outcome = RecoveryOutcome(run_id)
+        if stopped:
+            return replace(outcome, problem=f"it was not rerun: {stopped[0]}")
         try:
             run = await client.get_pipeline_run(run_id)
+            outcome = RecoveryOutcome(
+                run_id, run.pipeline_name, str(run.status), new_run_id=chosen_id(batch, run_id)
+            )
+            if not run.status.is_final:
+                problem = (
+                    f"it is {run.status}; only a run that has ended can be rerun. Cancel it or wait for it"
+                )
+                return replace(outcome, new_run_id=None, problem=problem)
+            if dry_run:
+                return outcome
+            return await _create_once(client, outcome, rerun_from, start_activity_name, deadline)
         except PipelineRunNotFound as error:
-            return RecoveryOutcome(run_id, problem=str(error))
-        outcome = RecoveryOutcome(
-            run_id, run.pipeline_name, str(run.status), new_run_id=chosen_id(batch, run_id)
-        )
-        if not run.status.is_final:
-            problem = f"it is {run.status}; only a run that has ended can be rerun. Cancel it or wait for it"
-            return replace(outcome, new_run_id=None, problem=problem)
-        if dry_run:
-            return outcome
-        return await _create_once(client, outcome, rerun_from, start_activity_name)
+            return replace(outcome, problem=str(error))
+        except _SAME_FOR_EACH_RUN as error:
+            stopped.append(error)
+            return replace(outcome, new_run_id=None, problem=f"it was not rerun: {error}")
 
     outcomes = await at_once(one(run_id) for run_id in run_ids)
+    if stopped and all(each.status_before is None for each in outcomes):
+        raise stopped[0]
     if all(each.status_before is None for each in outcomes):
         raise PipelineRunNotFound(
             f"run_ids: {some(run_ids)}: {client.connection.address} has no such pipeline run. Check the ids"
             " and the factory; runs older than 45 days are gone."
         )
-    return RecoveryReport(dry_run, tuple(outcomes))
+    return RecoveryReport(dry_run, tuple(outcomes), stopped[0] if stopped else None)
 
 
 async def _create_once(
-    client: FactoryClient, outcome: RecoveryOutcome, rerun_from: RerunFrom, start_activity_name: str | None
+    client: FactoryClient,
+    outcome: RecoveryOutcome,
+    rerun_from: RerunFrom,
+    start_activity_name: str | None,
+    deadline: datetime | None,
 ) -> RecoveryOutcome:
-    """Send one createRun, unless the chosen id is known already."""
+    """Send one createRun, unless the chosen id is known already.
+
+    :raises WaitTimedOut: if it was not sent before the deadline.
+    :raises AuthenticationFailed: if it was not sent for that.
+    :raises PermissionDenied: if it was not carried out for that.
+    """
     chosen = outcome.new_run_id or ""
     problem = ""
     for _ in range(_TIMES):
@@ -189,9 +236,12 @@ async def _create_once(
         except PipelineRunNotFound:
             pass
         except AdfRunsError as error:
+            if not problem and isinstance(error, _SAME_FOR_EACH_RUN):
+                raise
             return replace(outcome, problem=problem or str(error))
         else:
             return replace(outcome, status=str(known.status))
+        await _check_time(client, deadline)
         try:
             await client.create_recovery_run(
                 outcome.name,
@@ -204,6 +254,8 @@ async def _create_once(
             log.warning("Pipeline run %s: %s", outcome.run_id, error)
             problem = str(error)
             await pause(_SETTLE_SECONDS)
+        except _SAME_FOR_EACH_RUN:
+            raise
         except AdfRunsError as error:
             log.error("Pipeline run %s: %s", outcome.run_id, error)  # noqa: TRY400 - the message is for people
             return replace(outcome, new_run_id=None, problem=str(error))
@@ -213,20 +265,26 @@ async def _create_once(
     return replace(outcome, problem=problem)
 
 
-def check_outcome(report: RecoveryReport, *, has_waited: bool) -> None:
+async def _check_time(client: FactoryClient, deadline: datetime | None) -> None:
+    """See that something may still be sent. :raises WaitTimedOut: after the deadline."""
+    if deadline is not None and await client.now() >= deadline:
+        raise WaitTimedOut(
+            f"the deadline {deadline} came before all was sent. What was sent goes on; send the rest with a"
+            " later deadline or a larger timeout."
+        )
+
+
+def check_outcome(report: RecoveryReport, *, has_waited: bool, fail_if: FailIf = FailIf.ANY) -> None:
     """Judge reruns at their end.
 
     :param has_waited: whether the reruns have to have succeeded by now.
+    :param fail_if: how many of them may be not as wanted.
     :raises RunsNotAsWanted: names the runs that could not be rerun, and those whose rerun has not succeeded.
     """
-    names = [f"run {each.run_id}: {each.problem}" for each in report.runs if each.problem]
-    if has_waited:
-        names += [
-            f"run {each.run_id}: its rerun {each.new_run_id} is {each.status}"
-            for each in report.runs
-            if not each.problem and each.status != PipelineRunStatus.SUCCEEDED
-        ]
-    if names:
-        raise RunsNotAsWanted(
-            f"{len(names)} of {len(report.runs)} pipeline runs are not as wanted: {some(names)}"
-        )
+    lines = report.problem_lines(has_waited=has_waited)
+    judge(
+        f"{len(lines)} of {len(report.runs)} pipeline runs are not as wanted: {some(lines)}",
+        problems=len(lines),
+        good=len(report.runs) - len(lines),
+        fail_if=fail_if,
+    )

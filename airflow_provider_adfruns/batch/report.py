@@ -24,6 +24,7 @@ class Step(StrEnum):
     SUBMITTED = "submitted"
     REFUSED = "refused"
     UNCLEAR = "unclear"
+    NOT_SENT = "not sent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class WindowOutcome:
 
     :param run_id: the trigger run that was rerun, with its status and start in ``status_before`` and
         ``ran_at``.
-    :param new_run_id: the rerun's trigger run, once queries show it, with its ``status``.
+    :param new_run_id: the rerun's trigger run, once queries show it, with its ``status`` and its start in
+        ``started_at``. When a trigger run ended the service does not say.
     :param problem: why it was refused or what is unclear, else "".
     :param note: who else has rerun it, if anybody, else "".
     """
@@ -46,6 +48,7 @@ class WindowOutcome:
     status: str | None = None
     problem: str = ""
     note: str = ""
+    started_at: datetime | None = None
 
     @property
     def is_awaited(self) -> bool:
@@ -69,6 +72,7 @@ class WindowOutcome:
             "status": self.status,
             "problem": self.problem,
             "note": self.note,
+            "started_at": self.started_at.isoformat() if self.started_at else None,
         }
 
     @classmethod
@@ -84,6 +88,7 @@ class WindowOutcome:
             data["status"],
             data["problem"],
             data["note"],
+            datetime.fromisoformat(data["started_at"]) if data["started_at"] else None,
         )
 
 
@@ -124,6 +129,14 @@ class RerunReport:
     def unknown_run_ids(self) -> list[str]:
         """The run ids asked for that the trigger does not have."""
         return [each["run_id"] for each in self.skipped if each["status"] is None]
+
+    def problem_lines(self) -> list[str]:
+        """Say what is not whole again: a line a window, and one for each run id that is unknown."""
+        lines = [
+            f"window {each.window} {each.problem or f'({each.status}, run {each.new_run_id})'}"
+            for each in self.failures
+        ]
+        return lines + [f"run {run_id} is unknown" for run_id in self.unknown_run_ids]
 
     def counts(self) -> dict[str, int]:
         """Count the windows by how far they came."""

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adfruns.adf.errors import (
     InvalidInput,
-    RunsNotAsWanted,
     TriggerRunNotFound,
     WaitTimedOut,
     WrongTriggerType,
 )
 from airflow_provider_adfruns.adf.queries import RunFilter
+from airflow_provider_adfruns.batch.judgement import FailIf, judge
 from airflow_provider_adfruns.batch.plan import Exclusion, RerunPlan, by_window, plan_reruns
+from airflow_provider_adfruns.batch.progress import Progress
 from airflow_provider_adfruns.batch.report import RerunReport, Step, WindowOutcome, skipped_json, some
 from airflow_provider_adfruns.batch.submit import RerunHistory, with_history
 from airflow_provider_adfruns.batch.watch import AHEAD, QUERY_LAG_PATIENCE, wait_until_done
@@ -71,11 +72,13 @@ async def plan_rerun(
     *,
     max_windows: int,
     dry_run: bool,
+    max_in_flight: int | None = None,
     may_hide_reruns: bool = False,
 ) -> RerunReport:
     """Read the history and decide; nothing is changed.
 
     :param max_windows: refuse to rerun more than this.
+    :param max_in_flight: warn if the trigger's own ``maxConcurrency`` allows fewer at a time.
     :param may_hide_reruns: an earlier try may have sent reruns that queries do not show yet, so that each
         window is unclear until they have had time to show.
     :raises InvalidInput: for a range beyond the factory's history, or more than ``max_windows`` windows.
@@ -89,6 +92,15 @@ async def plan_rerun(
             " documented.",
             trigger.name,
             trigger.runtime_state,
+        )
+    allowed = trigger.max_concurrency
+    if max_in_flight is not None and allowed is not None and max_in_flight > allowed:
+        log.warning(
+            "max_in_flight is %d, and trigger %r runs %d windows at a time (its maxConcurrency): the others"
+            " will wait in the factory.",
+            max_in_flight,
+            trigger.name,
+            allowed,
         )
     planned_at = await client.now()
     plan = plan_reruns(await read_history(client, selection), selection, statuses, planned_at)
@@ -221,17 +233,23 @@ class RerunWatch:
     """
 
     def __init__(self, client: FactoryClient, report: RerunReport) -> None:
+        self._client = client
         self._history = RerunHistory(client, report.trigger_name, report.planned_at)
+        self._progress = Progress()
+        self._said = ""
         self.report = report
 
     async def look(self) -> bool:
         """Look once. :return: whether every awaited window is final."""
         if not any(outcome.is_awaited for outcome in self.report.windows):
             return True
+        if not self._said:
+            await self._say()
         await self._history.look()
         self.report = self.report.with_windows(
             with_history(outcome, self._history.newer(outcome)) for outcome in self.report.windows
         )
+        await self._say()
         return not any(outcome.is_awaited for outcome in self.report.windows)
 
     @property
@@ -248,9 +266,11 @@ class RerunWatch:
         ]
 
     def progress(self) -> str:
-        """Say in one line how far it is."""
-        counts = ", ".join(f"{count} {status}" for status, count in sorted(self.report.counts().items()))
-        return f"Rerun of trigger {self.report.trigger_name!r}: {len(self.report.windows)} windows: {counts}"
+        """Say in one line how far it is, how fast it goes and when it will end."""
+        return self._said
+
+    async def _say(self) -> None:
+        self._said = self._progress.line(self.report, await self._client.now())
 
 
 async def find_new_runs(client: FactoryClient, report: RerunReport) -> RerunReport:
@@ -281,19 +301,18 @@ class _VisibleWatch:
         return self.reruns.progress()
 
 
-def check_outcome(report: RerunReport) -> None:
-    """Judge a rerun at its end.
+def check_outcome(report: RerunReport, fail_if: FailIf = FailIf.ANY) -> None:
+    """Judge a rerun at its end; what was left alone is no problem.
 
+    :param fail_if: how many windows may be not whole again.
     :raises RunsNotAsWanted: names the windows that failed again, were refused, or whose outcome is unclear,
         and the run ids that are unknown.
     """
-    names = [
-        f"window {each.window} {each.problem or f'({each.status}, run {each.new_run_id})'}"
-        for each in report.failures
-    ]
-    names += [f"run {run_id} is unknown" for run_id in report.unknown_run_ids]
-    if names:
-        raise RunsNotAsWanted(
-            f"{len(names)} of {len(report.windows) + len(report.unknown_run_ids)} windows of trigger "
-            f"{report.trigger_name!r} are not whole again: {some(names)}"
-        )
+    lines = report.problem_lines()
+    judge(
+        f"{len(lines)} of {len(report.windows) + len(report.unknown_run_ids)} windows of trigger "
+        f"{report.trigger_name!r} are not whole again: {some(lines)}",
+        problems=len(lines),
+        good=sum(each.succeeded or each.is_awaited for each in report.windows),
+        fail_if=fail_if,
+    )

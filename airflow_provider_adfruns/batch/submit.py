@@ -13,13 +13,15 @@ from airflow_provider_adfruns.adf.errors import (
     ConnectionProblem,
     OutcomeUnknown,
     PermissionDenied,
+    WaitTimedOut,
 )
 from airflow_provider_adfruns.adf.pause import pause
-from airflow_provider_adfruns.batch.report import RerunReport, Step, WindowOutcome
+from airflow_provider_adfruns.batch.progress import Progress
+from airflow_provider_adfruns.batch.report import RerunReport, Step, WindowOutcome, some
 from airflow_provider_adfruns.batch.watch import ChangeQuery, at_once, query_trigger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from airflow_provider_adfruns.adf.client import FactoryClient
@@ -83,6 +85,7 @@ def with_history(outcome: WindowOutcome, newer: Sequence[TriggerRun]) -> WindowO
         step=Step.SUBMITTED,
         new_run_id=latest.trigger_run_id,
         status=str(latest.status),
+        started_at=latest.timestamp,
         problem="",
         note=note,
     )
@@ -96,12 +99,15 @@ class Rules:
     :param max_in_flight: how many windows may run at a time; None for no limit.
     :param newest_first: the order; else the oldest window first.
     :param poll_interval: seconds between looks while there is no room in flight.
+    :param deadline: after this time of the service nothing more is sent; None for no such time. Requests that
+        are on their way then, eight at most, may still arrive.
     """
 
     settle_seconds: float = SETTLE_SECONDS
     max_in_flight: int | None = None
     newest_first: bool = False
     poll_interval: float = 30.0
+    deadline: datetime | None = None
 
 
 class Submission:
@@ -110,27 +116,20 @@ class Submission:
     :param client: the factory.
     :param report: what is planned; windows that are unclear are settled first.
     :param rules: how.
-    :param on_progress: called with the report whenever a part of it has been sent.
     """
 
-    def __init__(
-        self,
-        client: FactoryClient,
-        report: RerunReport,
-        rules: Rules,
-        on_progress: Callable[[RerunReport], None] = lambda _: None,
-    ) -> None:
+    def __init__(self, client: FactoryClient, report: RerunReport, rules: Rules) -> None:
         self._client = client
         self._report = report
         self._rules = rules
-        self._on_progress = on_progress
+        self._progress = Progress()
         self._history = RerunHistory(client, report.trigger_name, report.planned_at)
         self._outcomes = {outcome.window: outcome for outcome in report.windows}
         self._stopped: AdfRunsError | None = None
 
     @property
     def stopped(self) -> AdfRunsError | None:
-        """What ended the submission early, so that the rest was not even tried: sign-in or permission."""
+        """What ended the submission early, so the rest was not even tried: sign-in, permission, deadline."""
         return self._stopped
 
     @property
@@ -141,6 +140,7 @@ class Submission:
     async def run(self) -> RerunReport:
         """Send every planned window once; unclear ones again only after looking for them."""
         fruitless = 0
+        await self._log_progress()
         await self._settle()
         while self._stopped is None and fruitless < _FRUITLESS_ROUNDS:
             planned = len(self._at(Step.PLANNED))
@@ -149,12 +149,38 @@ class Submission:
             await self._send_planned()
             await self._settle()
             fruitless = 0 if len(self._at(Step.PLANNED)) < planned else fruitless + 1
+        if isinstance(self._stopped, WaitTimedOut):
+            self._stopped = self._leave_unsent()
         for outcome in self._at(Step.PLANNED):
             reason = self._stopped or "it was not sent: the service refused it again and again"
             self._outcomes[outcome.window] = replace(
                 outcome, step=Step.REFUSED, problem=outcome.problem or str(reason)
             )
         return self.report
+
+    def _leave_unsent(self) -> WaitTimedOut | None:
+        """Note what the deadline has left over. :return: None if that is nothing: the wait goes on."""
+        unsent = self._at(Step.PLANNED)
+        for outcome in unsent:
+            problem = "it was not sent: the deadline came first"
+            self._outcomes[outcome.window] = replace(outcome, step=Step.NOT_SENT, problem=problem)
+        if not unsent:
+            return None
+        return WaitTimedOut(
+            f"the deadline {self._rules.deadline} came before all was sent. {len(unsent)} windows were not"
+            f" sent: {some([str(each.window) for each in unsent])}. What was sent goes on; send the rest with"
+            " a later deadline or a larger timeout."
+        )
+
+    async def _is_over(self) -> bool:
+        """Say whether nothing more is to be sent."""
+        deadline = self._rules.deadline
+        if self._stopped is None and deadline is not None and await self._client.now() >= deadline:
+            self._stopped = WaitTimedOut(f"the deadline {deadline} came before all was sent")
+        return self._stopped is not None
+
+    async def _log_progress(self) -> None:
+        log.info("%s", self._progress.line(self.report, await self._client.now()))
 
     def _at(self, step: Step) -> list[WindowOutcome]:
         return [outcome for outcome in self._outcomes.values() if outcome.step is step]
@@ -191,7 +217,7 @@ class Submission:
             self._at(Step.PLANNED), key=lambda each: each.window, reverse=self._rules.newest_first
         )
         position = 0
-        while position < len(planned) and self._stopped is None:
+        while position < len(planned) and not await self._is_over():
             if self._rules.max_in_flight is not None:
                 await self._settle()  # what is unclear may be running, and would not be counted
             await self._look()
@@ -199,7 +225,7 @@ class Submission:
             chunk = planned[position : position + min(_CHUNK, room)]
             position += len(chunk)
             await at_once(self._send(each) for each in chunk if self._is_planned(each))
-            self._on_progress(self.report)
+            await self._log_progress()
 
     def _is_planned(self, outcome: WindowOutcome) -> bool:
         return self._outcomes[outcome.window].step is Step.PLANNED
@@ -211,12 +237,14 @@ class Submission:
             running = sum(outcome.is_awaited for outcome in self._outcomes.values())
             if running < limit:
                 return limit - running
+            if await self._is_over():
+                return 0
             await pause(self._rules.poll_interval)
             await self._look()
         return _CHUNK
 
     async def _send(self, outcome: WindowOutcome) -> None:
-        if self._stopped is not None:
+        if await self._is_over():
             return
         try:
             await self._client.rerun_trigger_run(self._report.trigger_name, outcome.run_id)

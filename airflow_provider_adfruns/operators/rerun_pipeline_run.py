@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adfruns._lazily import Lazily
 from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput
 from airflow_provider_adfruns.adf.names import check_run_ids
+from airflow_provider_adfruns.batch.judgement import FailIf, check_fail_if
 from airflow_provider_adfruns.batch.selection import listed
 from airflow_provider_adfruns.operators.base import AdfRunsOperator
 from airflow_provider_adfruns.operators.state import TaskBatch
@@ -39,18 +39,22 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
     :param rerun_from: ``start`` for the whole run, ``failure`` (default) for its failed activities, or
         ``activity``. (templated)
     :param start_activity_name: the activity to begin with, where ``rerun_from`` is ``activity``. (templated)
+    :param fail_if: ``any`` (default) fails the task if a run could not be rerun or its rerun has not
+        succeeded, ``all`` only if that is so for each, ``never`` leaves the judgement to who reads the
+        report. What hinders the task itself always fails it: parameters, sign-in, permission, the deadline, a
+        factory that cannot be read. (templated)
     :param dry_run: only look: return what would be rerun, and change nothing. (templated)
     :param wait_for_completion: wait for the reruns and fail if one has not succeeded then.
 
     Leaves in XCom the report as ``return_value``: ``run_ids`` (the new runs; of a dry run those that would be
-    rerun), ``runs`` (each with ``run_id``, ``name``, ``status_before``, ``new_run_id``, ``status``,
-    ``problem``), ``dry_run``; and ``run_ids`` under its own key.
+    rerun), ``counts``, ``runs`` (each with ``run_id``, ``name``, ``status_before``, ``new_run_id``,
+    ``status``, ``problem``), ``dry_run``; and ``run_ids`` under its own key.
 
     :raises InvalidInput: for parameters that do not fit, when the DAG is parsed or before anything is sent.
     :raises PipelineRunNotFound: if none of the runs exists; one unknown run among others fails the task at
         its end.
     :raises RunsNotAsWanted: names the runs that could not be rerun, and those whose rerun has not succeeded.
-    :raises WaitTimedOut: when ``timeout`` is over; the reruns go on.
+    :raises WaitTimedOut: when ``timeout`` is over, or ``deadline``; what was not sent is named.
     """
 
     template_fields: Sequence[str] = (
@@ -58,6 +62,7 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         "run_ids",
         "rerun_from",
         "start_activity_name",
+        "fail_if",
         "dry_run",
     )
 
@@ -67,6 +72,7 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         run_ids: str | Sequence[str],
         rerun_from: str = "failure",
         start_activity_name: str | None = None,
+        fail_if: str = FailIf.ANY.value,
         dry_run: bool | str = False,
         **kwargs: Any,
     ) -> None:
@@ -74,11 +80,14 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         self.run_ids = run_ids
         self.rerun_from = rerun_from
         self.start_activity_name = start_activity_name
+        self.fail_if = fail_if
         self.dry_run = dry_run  # type: ignore[assignment,method-assign] # its namesake is never called
         if not is_templated(run_ids):
             check_run_ids(listed(run_ids))
         if not is_templated(rerun_from, start_activity_name):
             check_rerun_from(rerun_from, start_activity_name)
+        if not is_templated(fail_if):
+            check_fail_if(fail_if)
         if not is_templated(dry_run):
             as_bool(dry_run, "dry_run")
 
@@ -86,9 +95,15 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         """Rerun, and wait or defer."""
         run_ids = check_run_ids(listed(self.run_ids))
         check_rerun_from(self.rerun_from, self.start_activity_name)
+        check_fail_if(self.fail_if)
+        dry_run = as_bool(self.dry_run, "dry_run")
         self.link_to(context, "pipelineruns")
+        self.prepare(context)
         batch = TaskBatch(context)
         with self.hook as hook:
+            if getattr(context["ti"], "try_number", 1) == 1:  # a next try has to find what the first has sent
+                hook.run(self.check_deadline)
+            deadline = hook.run(self.end_of_wait)
             report = hook.run(
                 lambda client: recoveries.rerun_pipeline_runs(
                     client,
@@ -96,12 +111,14 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
                     batch.name,
                     recoveries.RerunFrom(self.rerun_from),
                     start_activity_name=self.start_activity_name,
-                    dry_run=as_bool(self.dry_run, "dry_run"),
+                    dry_run=dry_run,
+                    deadline=deadline,
                 )
             )
+            if report.stopped is not None:
+                return self._finish(context, report, (), report.stopped, has_waited=False)
             if report.dry_run or not self.wait_for_completion or not report.run_ids:
                 return self._finish(context, report, (), None, has_waited=False)
-            deadline = hook.run(self._deadline)
             watched: dict[str, Any] = {"pipeline_run_ids": report.run_ids, "include_children": False}
             if self.deferrable:
                 self.defer(
@@ -123,9 +140,6 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         runs = [watches.WatchedRun(**run) for run in event["runs"]]
         report = recoveries.RecoveryReport.from_json(event["report"])
         return self._finish(context, report, runs, triggers.error_of(event))
-
-    async def _deadline(self, client: FactoryClient) -> datetime:
-        return await client.now() + timedelta(seconds=self.timeout)
 
     async def _follow(
         self, client: FactoryClient, watched: Mapping[str, Any], deadline: datetime
@@ -149,13 +163,13 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         """Show and leave the report, then judge it."""
         report = report.with_final_statuses(runs)
         self.log.info("%s:\n%s", "Would rerun" if report.dry_run else "Rerun", report.table())
-        result = report.to_json()
-        self.leave(context, result)
+        problems = report.problem_lines(has_waited=has_waited and not report.dry_run)
+        result = self.leave(context, report.to_json(), problems)
         if error is not None:
             raise error
         if not report.dry_run:
             TaskBatch(context).finish()
-            recoveries.check_outcome(report, has_waited=has_waited)
+            recoveries.check_outcome(report, has_waited=has_waited, fail_if=check_fail_if(self.fail_if))
         return result
 
 

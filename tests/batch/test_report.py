@@ -37,6 +37,8 @@ OUTCOMES = st.builds(
     st.none() | TEXTS,
     st.none() | STATUSES,
     TEXTS,
+    TEXTS,
+    st.none() | TIMES,
 )
 RERUNS = st.builds(
     RerunReport,
