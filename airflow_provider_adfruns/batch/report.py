@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import zlib
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -26,6 +29,13 @@ class Step(StrEnum):
     UNCLEAR = "unclear"
 
 
+class RerunBy(StrEnum):
+    """Whose rerun a window's latest run is."""
+
+    THIS_BATCH = "this batch"
+    SOMEBODY_ELSE = "somebody else"
+
+
 @dataclass(frozen=True, slots=True)
 class WindowOutcome:
     """One window of a rerun.
@@ -34,7 +44,8 @@ class WindowOutcome:
         ``ran_at``.
     :param new_run_id: the rerun's trigger run, once queries show it, with its ``status``.
     :param problem: why it was refused or what is unclear, else "".
-    :param note: who else has rerun it, if anybody, else "".
+    :param note: which runs there are beside ``new_run_id``, if any, else "".
+    :param rerun_by: whose rerun ``new_run_id`` is, None if the window was not rerun.
     """
 
     window: Window
@@ -46,6 +57,7 @@ class WindowOutcome:
     status: str | None = None
     problem: str = ""
     note: str = ""
+    rerun_by: RerunBy | None = None
 
     @property
     def is_awaited(self) -> bool:
@@ -69,6 +81,7 @@ class WindowOutcome:
             "status": self.status,
             "problem": self.problem,
             "note": self.note,
+            "rerun_by": str(self.rerun_by) if self.rerun_by else None,
         }
 
     @classmethod
@@ -84,6 +97,7 @@ class WindowOutcome:
             data["status"],
             data["problem"],
             data["note"],
+            RerunBy(data["rerun_by"]) if data["rerun_by"] else None,
         )
 
 
@@ -135,7 +149,7 @@ class RerunReport:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the form that goes to XCom and to the trigger."""
+        """Return the form that goes to XCom."""
         return {
             "trigger_name": self.trigger_name,
             "planned_at": self.planned_at.isoformat(),
@@ -157,14 +171,25 @@ class RerunReport:
             tuple(data["skipped"]),
         )
 
+    def packed(self) -> str:
+        """Return the form that goes to triggers and comes back in their events, some 40 bytes a window."""
+        text = json.dumps(self.to_json(), separators=(",", ":"))
+        return base64.b85encode(zlib.compress(text.encode(), 9)).decode()
+
+    @classmethod
+    def unpacked(cls, text: str) -> Self:
+        """Read what ``packed`` wrote."""
+        return cls.from_json(json.loads(zlib.decompress(base64.b85decode(text))))
+
     def table(self) -> str:
         """Return the report for people: a line a window, oldest first, then what was left alone and why."""
-        rows = [("window (UTC)", "was", "rerun", "now", "trigger run")]
+        rows = [("window (UTC)", "was", "rerun", "by", "now", "trigger run")]
         rows.extend(
             (
                 str(each.window),
                 each.status_before,
                 str(each.step),
+                str(each.rerun_by or "-"),
                 each.status or "-",
                 each.new_run_id or each.run_id,
             )

@@ -21,15 +21,19 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.adf.model import TriggerRunStatus
+    from airflow_provider_adfruns.batch import clearing
     from airflow_provider_adfruns.batch import ledger as ledgers
     from airflow_provider_adfruns.batch import recovery as recoveries
     from airflow_provider_adfruns.batch import report as reports
     from airflow_provider_adfruns.batch import rerun as reruns
     from airflow_provider_adfruns.batch import submit as submits
     from airflow_provider_adfruns.batch import watch as watches
+    from airflow_provider_adfruns.batch.selection import WindowSelection
     from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
     from airflow_provider_adfruns.triggers import runs as triggers
 else:
+    clearing = Lazily("airflow_provider_adfruns.batch.clearing")
     ledgers = Lazily("airflow_provider_adfruns.batch.ledger")
     recoveries = Lazily("airflow_provider_adfruns.batch.recovery")
     reports = Lazily("airflow_provider_adfruns.batch.report")
@@ -144,11 +148,11 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
             batch = self._open_batch(hook, state)
             if batch.report.dry_run:
                 return self._finish(context, batch.report)
-            state.write(batch.ledger)
-            submission, stopped = hook.run(lambda client: self._submit(client, batch.report))
+            ledger = state.keep(batch.ledger)
+            submission, stopped = hook.run(lambda client: self._submit(client, batch.report, ledger))
             if stopped is not None:
                 return self._finish(context, submission, stopped)  # the batch stays open for the next try
-            state.write(batch.ledger.moved_to(ledgers.Phase.WATCHING))
+            ledger.move_to(ledgers.Phase.WATCHING)
             error = None
             if not self.wait_for_completion:
                 submission = hook.run(lambda client: reruns.find_new_runs(client, submission))
@@ -191,8 +195,7 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
                 known.phase,
                 len(known.windows),
             )
-            report = hook.run(lambda client: reruns.resume_rerun(client, selection, statuses, known))
-            return _Batch(known.owned_by(state.owner).moved_to(ledgers.Phase.SUBMITTING), report)
+            return hook.run(lambda client: self._take_up(client, known, state, selection, statuses))
         report = hook.run(
             lambda client: reruns.plan_rerun(
                 client,
@@ -205,20 +208,44 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         )
         windows = tuple(outcome.window for outcome in report.windows)
         ledger = ledgers.Ledger(
-            uuid.uuid4().hex[:12], asked, report.planned_at, windows, ledgers.Phase.SUBMITTING, state.owner
+            uuid.uuid4().hex[:12],
+            asked,
+            report.planned_at,
+            windows,
+            ledgers.Phase.SUBMITTING,
+            state.owner,
+            newest_first=self.newest_first,
+            max_tries=state.max_tries,
         )
         return _Batch(ledger, report)
 
+    async def _take_up(
+        self,
+        client: FactoryClient,
+        known: ledgers.Ledger,
+        state: TaskLedger,
+        selection: WindowSelection,
+        statuses: frozenset[TriggerRunStatus] | None,
+    ) -> _Batch:
+        """Resume an open batch; after a person's clear rerun once more what has been cancelled."""
+        report = await reruns.resume_rerun(client, selection, statuses, known)
+        if state.was_cleared(known):
+            self.log.info("The task was cleared: reruns of the batch that were cancelled are sent once more")
+            until = await client.now() + timedelta(seconds=min(self.timeout, clearing.MOST_SECONDS))
+            known = await clearing.reopen(client, report, known, until)
+            report = await reruns.resume_rerun(client, selection, statuses, known)
+        return _Batch(known.taken_up(state.owner, state.max_tries), report)
+
     async def _submit(
-        self, client: FactoryClient, report: reports.RerunReport
+        self, client: FactoryClient, report: reports.RerunReport, ledger: ledgers.KeptLedger
     ) -> tuple[reports.RerunReport, AdfRunsError | None]:
         rules = submits.Rules(
             settle_seconds=self.settle_seconds,
             max_in_flight=self.max_in_flight,
-            newest_first=self.newest_first,
+            newest_first=ledger.ledger.newest_first,
             poll_interval=self.poll_interval,
         )
-        submission = submits.Submission(client, report, rules, self._log_progress)
+        submission = submits.Submission(client, report, rules, self._log_progress, ledger)
         return await submission.run(), submission.stopped
 
     def _log_progress(self, report: reports.RerunReport) -> None:
