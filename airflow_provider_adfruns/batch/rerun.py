@@ -12,11 +12,19 @@ from airflow_provider_adfruns.adf.errors import (
     WaitTimedOut,
     WrongTriggerType,
 )
+from airflow_provider_adfruns.adf.model import TriggerRunStatus
 from airflow_provider_adfruns.adf.queries import RunFilter
 from airflow_provider_adfruns.batch.judgement import FailIf, judge
-from airflow_provider_adfruns.batch.plan import Exclusion, RerunPlan, by_window, plan_reruns
+from airflow_provider_adfruns.batch.plan import Exclusion, Member, RerunPlan, by_window, plan_reruns
 from airflow_provider_adfruns.batch.progress import Progress
-from airflow_provider_adfruns.batch.report import RerunReport, Step, WindowOutcome, skipped_json, some
+from airflow_provider_adfruns.batch.report import (
+    RerunBy,
+    RerunReport,
+    Step,
+    WindowOutcome,
+    skipped_json,
+    some,
+)
 from airflow_provider_adfruns.batch.submit import RerunHistory, with_history
 from airflow_provider_adfruns.batch.watch import AHEAD, QUERY_LAG_PATIENCE, wait_until_done
 
@@ -24,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from airflow_provider_adfruns.adf.client import FactoryClient
-    from airflow_provider_adfruns.adf.model import Trigger, TriggerRun, TriggerRunStatus, Window
+    from airflow_provider_adfruns.adf.model import Trigger, TriggerRun, Window
     from airflow_provider_adfruns.batch.ledger import Ledger
     from airflow_provider_adfruns.batch.selection import WindowSelection
 
@@ -149,8 +157,8 @@ async def resume_rerun(
 ) -> RerunReport:
     """Take up a batch that a try has died over: the same windows, as the ledger says, judged by history.
 
-    Each counts as unclear until history shows its rerun, or has had time to: the try may have sent any of
-    them just before it died.
+    What the ledger says may have been sent counts as unclear until history shows its rerun, or has had time
+    to. What was certainly not sent is planned: a run that shows there is somebody else's.
 
     :param ledger: an open batch of the same selection.
     :raises TriggerNotFound: if the trigger has been deleted meanwhile.
@@ -186,7 +194,7 @@ def resumed_report(
     members = {member.window: member for member in plan.members}
     # a run that began just before the plan may have been hidden from it: it is somebody's rerun
     surely_seen = plan_reruns(history, selection, statuses, ledger.planned_at - QUERY_LAG_PATIENCE)
-    judged = members | {member.window: member for member in surely_seen.members}
+    judged = members | {each.window: each for each in surely_seen.members if not _is_rerun(members, each)}
     families = by_window(history)
     outcomes = []
     skipped = [each for each in plan.exclusions if each.window not in set(ledger.windows)]
@@ -197,15 +205,14 @@ def resumed_report(
                 Exclusion(window, None, None, "its runs are older than the factory's history by now")
             )
         elif window in judged:
-            member = judged[window]
-            newer = [run for run in family if run.timestamp > member.run.timestamp]
-            outcomes.append(with_history(_outcome(member.run, window, Step.UNCLEAR), newer))
+            base = _cancelled(family, ledger) or judged[window].run
+            outcomes.append(_resumed(window, family, base, ledger))
         else:
             first = family[0]
             changed = replace(
                 _outcome(first, window, Step.REFUSED), problem="its only run is not final any more"
             )
-            outcomes.append(with_history(changed, family[1:]))
+            outcomes.append(with_history(changed, family[1:], may_be_ours=window in ledger.may_be_sent))
     skipped.extend(
         Exclusion(
             window,
@@ -223,6 +230,28 @@ def resumed_report(
         tuple(outcomes),
         tuple(_skipped(each) for each in skipped),
     )
+
+
+def _is_rerun(members: Mapping[Window, Member], other: Member) -> bool:
+    """Say whether a window shows a run since the plan: then it was planned by the latest run before it."""
+    return other.window in members and members[other.window].newer is not None
+
+
+def _cancelled(family: Sequence[TriggerRun], ledger: Ledger) -> TriggerRun | None:
+    """Return the run that is to be rerun once more since a person has cleared the task, if it is so."""
+    if ledger.cleared_at is None or family[0].window not in ledger.again:
+        return None
+    earlier = [run for run in family if run.timestamp < ledger.cleared_at]
+    return next((run for run in reversed(earlier) if run.status is TriggerRunStatus.CANCELLED), None)
+
+
+def _resumed(window: Window, family: Sequence[TriggerRun], base: TriggerRun, ledger: Ledger) -> WindowOutcome:
+    """Judge a window by what has come after the run that was to be rerun."""
+    newer = [run for run in family if run.timestamp > base.timestamp]
+    is_theirs = window in ledger.theirs or (newer and newer[-1].timestamp < ledger.planned_at)
+    step = Step.UNCLEAR if is_theirs or window in ledger.may_be_sent else Step.PLANNED
+    outcome = _outcome(base, window, step)
+    return with_history(replace(outcome, rerun_by=RerunBy.SOMEBODY_ELSE) if is_theirs else outcome, newer)
 
 
 class RerunWatch:

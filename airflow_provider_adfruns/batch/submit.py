@@ -17,7 +17,7 @@ from airflow_provider_adfruns.adf.errors import (
 )
 from airflow_provider_adfruns.adf.pause import pause
 from airflow_provider_adfruns.batch.progress import Progress
-from airflow_provider_adfruns.batch.report import RerunReport, Step, WindowOutcome, some
+from airflow_provider_adfruns.batch.report import RerunBy, RerunReport, Step, WindowOutcome, some
 from airflow_provider_adfruns.batch.watch import ChangeQuery, at_once, query_trigger
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.adf.model import TriggerRun, Window
+    from airflow_provider_adfruns.batch.ledger import KeptLedger
 
 log = logging.getLogger(__name__)
 
@@ -70,16 +71,26 @@ class RerunHistory:
         )
 
 
-def with_history(outcome: WindowOutcome, newer: Sequence[TriggerRun]) -> WindowOutcome:
-    """Take over what the factory shows of a window's reruns: whoever sent them, nothing is left to send."""
+def with_history(
+    outcome: WindowOutcome, newer: Sequence[TriggerRun], *, may_be_ours: bool = False
+) -> WindowOutcome:
+    """Take over what the factory shows of a window's reruns: whoever sent them, nothing is left to send.
+
+    One run is this batch's if this batch sent it or may have; of several the latest is somebody else's, since
+    this batch sends a window again only where no rerun of it shows.
+
+    :param newer: the window's runs since the one to be rerun, from the oldest to the newest.
+    :param may_be_ours: whether this batch may have sent it, which an unclear step says already.
+    """
     if not newer:
         return outcome
     latest = newer[-1]
+    is_ours = outcome.rerun_by is RerunBy.THIS_BATCH or outcome.step is Step.UNCLEAR or may_be_ours
+    if len(newer) > 1 or outcome.rerun_by is RerunBy.SOMEBODY_ELSE:
+        is_ours = False
     note = outcome.note
-    if outcome.step is not Step.SUBMITTED:
-        note = note or "rerun by an earlier try, by somebody else, or by a request whose answer was lost"
-    elif len(newer) > 1:
-        note = f"somebody else has rerun it as well: {', '.join(run.trigger_run_id for run in newer)}"
+    if len(newer) > 1:
+        note = f"there is more than one rerun: {', '.join(run.trigger_run_id for run in newer)}"
     return replace(
         outcome,
         step=Step.SUBMITTED,
@@ -88,6 +99,7 @@ def with_history(outcome: WindowOutcome, newer: Sequence[TriggerRun]) -> WindowO
         started_at=latest.timestamp,
         problem="",
         note=note,
+        rerun_by=RerunBy.THIS_BATCH if is_ours else RerunBy.SOMEBODY_ELSE,
     )
 
 
@@ -116,15 +128,24 @@ class Submission:
     :param client: the factory.
     :param report: what is planned; windows that are unclear are settled first.
     :param rules: how.
+    :param ledger: learns which windows are about to be sent, None where nothing is kept.
     """
 
-    def __init__(self, client: FactoryClient, report: RerunReport, rules: Rules) -> None:
+    def __init__(
+        self,
+        client: FactoryClient,
+        report: RerunReport,
+        rules: Rules,
+        ledger: KeptLedger | None = None,
+    ) -> None:
         self._client = client
+        self._ledger = ledger
         self._report = report
         self._rules = rules
         self._progress = Progress()
         self._history = RerunHistory(client, report.trigger_name, report.planned_at)
         self._outcomes = {outcome.window: outcome for outcome in report.windows}
+        self._unanswered: set[Window] = set()
         self._stopped: AdfRunsError | None = None
 
     @property
@@ -188,7 +209,9 @@ class Submission:
     async def _look(self) -> None:
         await self._history.look()
         for window, outcome in self._outcomes.items():
-            self._outcomes[window] = with_history(outcome, self._history.newer(outcome))
+            self._outcomes[window] = with_history(
+                outcome, self._history.newer(outcome), may_be_ours=window in self._unanswered
+            )
 
     async def _settle(self) -> None:
         """Look for what is unclear until it shows, or has had time enough to show."""
@@ -209,6 +232,7 @@ class Submission:
             await pause(min(_LOOK_SECONDS, max((until - now).total_seconds(), 1.0)))
         for outcome in self._at(Step.UNCLEAR):
             log.info("Window %s: no rerun has shown, so it was not carried out", outcome.window)
+            self._unanswered.add(outcome.window)
             self._outcomes[outcome.window] = replace(outcome, step=Step.PLANNED, problem="")
 
     async def _send_planned(self) -> None:
@@ -224,8 +248,17 @@ class Submission:
             room = await self._room()
             chunk = planned[position : position + min(_CHUNK, room)]
             position += len(chunk)
-            await at_once(self._send(each) for each in chunk if self._is_planned(each))
+            chunk = [each for each in chunk if self._is_planned(each)]
+            self._hand(chunk)
+            await at_once(self._send(each) for each in chunk)
             await self._log_progress()
+
+    def _hand(self, chunk: Sequence[WindowOutcome]) -> None:
+        """Keep in the ledger what is about to be sent, so that whatever follows is known for its own."""
+        if self._ledger is not None:
+            outcomes = self._outcomes.values()
+            theirs = [each.window for each in outcomes if each.rerun_by is RerunBy.SOMEBODY_ELSE]
+            self._ledger.hand([each.window for each in chunk], theirs)
 
     def _is_planned(self, outcome: WindowOutcome) -> bool:
         return self._outcomes[outcome.window].step is Step.PLANNED
@@ -260,4 +293,6 @@ class Submission:
             log.error("Window %s: %s", outcome.window, error)  # noqa: TRY400 - the message is for people
             self._outcomes[outcome.window] = replace(outcome, step=Step.REFUSED, problem=str(error))
         else:
-            self._outcomes[outcome.window] = replace(outcome, step=Step.SUBMITTED, problem="")
+            self._outcomes[outcome.window] = replace(
+                outcome, step=Step.SUBMITTED, problem="", rerun_by=RerunBy.THIS_BATCH
+            )

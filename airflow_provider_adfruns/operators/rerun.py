@@ -6,6 +6,7 @@ The operator for windows is here, the one for pipeline runs next door.
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_adfruns._lazily import Lazily
@@ -24,14 +25,18 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.adf.model import TriggerRunStatus
+    from airflow_provider_adfruns.batch import clearing
     from airflow_provider_adfruns.batch import ledger as ledgers
     from airflow_provider_adfruns.batch import report as reports
     from airflow_provider_adfruns.batch import rerun as reruns
     from airflow_provider_adfruns.batch import submit as submits
     from airflow_provider_adfruns.batch import watch as watches
+    from airflow_provider_adfruns.batch.selection import WindowSelection
     from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
     from airflow_provider_adfruns.triggers import runs as triggers
 else:
+    clearing = Lazily("airflow_provider_adfruns.batch.clearing")
     ledgers = Lazily("airflow_provider_adfruns.batch.ledger")
     reports = Lazily("airflow_provider_adfruns.batch.report")
     reruns = Lazily("airflow_provider_adfruns.batch.rerun")
@@ -156,12 +161,14 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
             batch = self._open_batch(context, hook, state)
             if batch.report.dry_run:
                 return self._finish(context, batch.report)
-            state.write(batch.ledger)
+            ledger = state.keep(batch.ledger)
             deadline = hook.run(self.end_of_wait)
-            submission, stopped = hook.run(lambda client: self._submit(client, batch.report, deadline))
+            submission, stopped = hook.run(
+                lambda client: self._submit(client, batch.report, ledger, deadline)
+            )
             if stopped is not None:
                 return self._finish(context, submission, stopped)  # the batch stays open for the next try
-            state.write(batch.ledger.moved_to(ledgers.Phase.WATCHING))
+            ledger.move_to(ledgers.Phase.WATCHING)
             error = None
             if not self.wait_for_completion:
                 submission = hook.run(lambda client: reruns.find_new_runs(client, submission))
@@ -205,8 +212,7 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
                 known.phase,
                 len(known.windows),
             )
-            report = hook.run(lambda client: reruns.resume_rerun(client, selection, statuses, known))
-            return _Batch(known.owned_by(state.owner).moved_to(ledgers.Phase.SUBMITTING), report)
+            return hook.run(lambda client: self._take_up(client, known, state, selection, statuses))
         hook.run(self.check_deadline)
         report = hook.run(
             lambda client: reruns.plan_rerun(
@@ -221,21 +227,50 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         )
         windows = tuple(outcome.window for outcome in report.windows)
         ledger = ledgers.Ledger(
-            uuid.uuid4().hex[:12], asked, report.planned_at, windows, ledgers.Phase.SUBMITTING, state.owner
+            uuid.uuid4().hex[:12],
+            asked,
+            report.planned_at,
+            windows,
+            ledgers.Phase.SUBMITTING,
+            state.owner,
+            newest_first=self.newest_first,
+            max_tries=state.max_tries,
         )
         return _Batch(ledger, report)
 
+    async def _take_up(
+        self,
+        client: FactoryClient,
+        known: ledgers.Ledger,
+        state: TaskLedger,
+        selection: WindowSelection,
+        statuses: frozenset[TriggerRunStatus] | None,
+    ) -> _Batch:
+        """Resume an open batch; after a person's clear rerun once more what has been cancelled."""
+        report = await reruns.resume_rerun(client, selection, statuses, known)
+        if state.was_cleared(known):
+            self.log.info("The task was cleared: reruns of the batch that were cancelled are sent once more")
+            most = await client.now() + timedelta(seconds=clearing.MOST_SECONDS)
+            until = min(most, await self.end_of_wait(client))
+            known = await clearing.reopen(client, report, known, until)
+            report = await reruns.resume_rerun(client, selection, statuses, known)
+        return _Batch(known.taken_up(state.owner, state.max_tries), report)
+
     async def _submit(
-        self, client: FactoryClient, report: reports.RerunReport, deadline: datetime
+        self,
+        client: FactoryClient,
+        report: reports.RerunReport,
+        ledger: ledgers.KeptLedger,
+        deadline: datetime,
     ) -> tuple[reports.RerunReport, AdfRunsError | None]:
         rules = submits.Rules(
             settle_seconds=self.settle_seconds,
             max_in_flight=self.max_in_flight,
-            newest_first=self.newest_first,
+            newest_first=ledger.ledger.newest_first,
             poll_interval=self.poll_interval,
             deadline=deadline,
         )
-        submission = submits.Submission(client, report, rules)
+        submission = submits.Submission(client, report, rules, ledger)
         return await submission.run(), submission.stopped
 
     async def _follow(

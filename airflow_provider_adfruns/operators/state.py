@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adfruns.batch.ledger import LEDGER_KEY, Ledger, Phase
+from airflow_provider_adfruns.batch.ledger import LEDGER_KEY, KeptLedger, Ledger, Phase
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -23,6 +23,7 @@ class TaskLedger:
         self._store: Any = context.get("task_state_store")
         ti = context["ti"]
         self._try_number = int(getattr(ti, "try_number", 1) or 1)
+        self.max_tries = int(getattr(ti, "max_tries", 0) or 0)
         self.owner = f"{getattr(ti, 'id', '')}#{self._try_number}"
 
     def read(self) -> Ledger | None:
@@ -30,22 +31,33 @@ class TaskLedger:
         data = self._store.get(LEDGER_KEY, None) if self._store is not None else None
         return Ledger.from_json(data) if data else None
 
-    def write(self, ledger: Ledger) -> None:
-        """Keep the ledger."""
+    def keep(self, ledger: Ledger) -> KeptLedger:
+        """Keep the ledger, and each change of it from now on."""
+        self._write(ledger)
+        return KeptLedger(ledger, self._write)
+
+    def _write(self, ledger: Ledger) -> None:
         if self._store is not None:
             self._store.set(LEDGER_KEY, ledger.to_json())
+
+    def was_cleared(self, ledger: Ledger) -> bool:
+        """Say whether a person has cleared the task since an open batch was last taken up.
+
+        Airflow changes ``max_tries`` at a clear, and at nothing else (read in 3.1.8 and 3.3.2).
+        """
+        return self.max_tries != ledger.max_tries
 
     def finish(self) -> None:
         """Note that the batch has been judged: a next try or a clear is a new one."""
         known = self.read()
         if known is not None:
-            self.write(known.moved_to(Phase.FINISHED))
+            self._write(known.moved_to(Phase.FINISHED))
 
     def may_hide_reruns(self, ledger: Ledger | None) -> bool:
         """Say whether an earlier try may have sent reruns that queries do not show yet."""
         if self._store is None:
             return self._try_number > 1
-        return ledger is not None and not ledger.is_finished
+        return ledger is not None and ledger.is_open
 
 
 class TaskBatch:
