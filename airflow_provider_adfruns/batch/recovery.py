@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import uuid
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,16 +15,20 @@ from airflow_provider_adfruns.adf.errors import (
     OutcomeUnknown,
     PipelineRunNotFound,
     RunsNotAsWanted,
+    WaitTimedOut,
 )
 from airflow_provider_adfruns.adf.model import PipelineRunStatus
 from airflow_provider_adfruns.adf.pause import pause
+from airflow_provider_adfruns.batch.clearing import MOST_SECONDS
 from airflow_provider_adfruns.batch.report import columns, some
 from airflow_provider_adfruns.batch.watch import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.adf.model import PipelineRun
     from airflow_provider_adfruns.batch.watch import WatchedRun
 
 log = logging.getLogger(__name__)
@@ -30,6 +36,7 @@ log = logging.getLogger(__name__)
 _CHOSEN_IDS = uuid.UUID("8f0d3f5e-6a0e-4c55-9a53-3c1f1f0c2b11")
 _TIMES = 3
 _SETTLE_SECONDS = 5.0
+_CANCEL_LOOK_SECONDS = 10.0
 
 
 class RerunFrom(StrEnum):
@@ -124,13 +131,14 @@ class RecoveryReport:
         return "\n".join(lines)
 
 
-def chosen_id(batch: str, run_id: str) -> str:
+def chosen_id(batch: str, run_id: str, number: int = 0) -> str:
     """Return the id that a run's rerun shall have: the same for every try of the same batch.
 
     :param batch: names the batch among all of all factories.
     :param run_id: the run to rerun.
+    :param number: of the rerun: a batch has a second one where the first was cancelled and the task cleared.
     """
-    return str(uuid.uuid5(_CHOSEN_IDS, f"{batch}\n{run_id}"))
+    return str(uuid.uuid5(_CHOSEN_IDS, f"{batch}\n{run_id}\n{number}"))
 
 
 async def rerun_pipeline_runs(
@@ -141,6 +149,8 @@ async def rerun_pipeline_runs(
     *,
     start_activity_name: str | None = None,
     dry_run: bool = False,
+    cleared: bool = False,
+    patience_seconds: float = MOST_SECONDS,
 ) -> RecoveryReport:
     """Rerun pipeline runs; one that cannot be rerun does not stop the others.
 
@@ -150,8 +160,12 @@ async def rerun_pipeline_runs(
     :param batch: see ``chosen_id``.
     :param rerun_from: where each begins.
     :param start_activity_name: the activity, where ``rerun_from`` says so.
+    :param cleared: a person has cleared the task since the batch began: a rerun of it that was cancelled is
+        followed by another.
+    :param patience_seconds: how long a rerun that is being cancelled is waited for then.
     :raises PipelineRunNotFound: if none of the runs exists.
     """
+    until = await client.now() + timedelta(seconds=patience_seconds) if cleared else None
 
     async def one(run_id: str) -> RecoveryOutcome:
         try:
@@ -166,7 +180,16 @@ async def rerun_pipeline_runs(
             return replace(outcome, new_run_id=None, problem=problem)
         if dry_run:
             return outcome
-        return await _create_once(client, outcome, rerun_from, start_activity_name)
+        try:
+            known, free = await _latest_rerun(client, batch, run_id)
+            if known is not None and until is not None:
+                known = await _cancelled(client, known, until)
+        except AdfRunsError as error:
+            return replace(outcome, problem=str(error))
+        if known is None or (cleared and known.status is PipelineRunStatus.CANCELLED):
+            outcome = replace(outcome, new_run_id=free)
+            return await _create_once(client, outcome, rerun_from, start_activity_name)
+        return replace(outcome, new_run_id=known.run_id, status=str(known.status))
 
     outcomes = await at_once(one(run_id) for run_id in run_ids)
     if all(each.status_before is None for each in outcomes):
@@ -175,6 +198,34 @@ async def rerun_pipeline_runs(
             " and the factory; runs older than 45 days are gone."
         )
     return RecoveryReport(dry_run, tuple(outcomes))
+
+
+async def _latest_rerun(client: FactoryClient, batch: str, run_id: str) -> tuple[PipelineRun | None, str]:
+    """Find a batch's latest rerun of a run. :return: it, if there is any, and the first id that is free."""
+    latest: PipelineRun | None = None
+    for number in itertools.count():
+        chosen = chosen_id(batch, run_id, number)
+        try:
+            latest = await client.get_pipeline_run(chosen)
+        except PipelineRunNotFound:
+            return latest, chosen
+    raise AssertionError("there is no last number")
+
+
+async def _cancelled(client: FactoryClient, run: PipelineRun, until: datetime) -> PipelineRun:
+    """Wait for the end of a run that is being cancelled.
+
+    :raises WaitTimedOut: if it does not end in time.
+    """
+    while run.status is PipelineRunStatus.CANCELING:
+        if await client.now() >= until:
+            raise WaitTimedOut(
+                f"its rerun {run.run_id} is still being cancelled at {until.isoformat()}, so it was not"
+                " rerun again. Clear the task once the run has ended."
+            )
+        await pause(_CANCEL_LOOK_SECONDS)
+        run = await client.get_pipeline_run(run.run_id)
+    return run
 
 
 async def _create_once(

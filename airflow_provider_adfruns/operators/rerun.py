@@ -347,7 +347,10 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         check_rerun_from(self.rerun_from, self.start_activity_name)
         self.link_to(context, "pipelineruns")
         batch = TaskBatch(context)
+        dry_run = as_bool(self.dry_run, "dry_run")
         with self.hook as hook:
+            if not dry_run:
+                batch.begin()
             report = hook.run(
                 lambda client: recoveries.rerun_pipeline_runs(
                     client,
@@ -355,9 +358,13 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
                     batch.name,
                     recoveries.RerunFrom(self.rerun_from),
                     start_activity_name=self.start_activity_name,
-                    dry_run=as_bool(self.dry_run, "dry_run"),
+                    dry_run=dry_run,
+                    cleared=batch.was_cleared,
+                    patience_seconds=min(self.timeout, clearing.MOST_SECONDS),
                 )
             )
+            if not dry_run:
+                batch.sent()
             if report.dry_run or not self.wait_for_completion or not report.run_ids:
                 return self._finish(context, report, (), None, has_waited=False)
             deadline = hook.run(self._deadline)
