@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import uuid
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,6 +21,7 @@ from airflow_provider_adfruns.adf.errors import (
 )
 from airflow_provider_adfruns.adf.model import PipelineRunStatus
 from airflow_provider_adfruns.adf.pause import pause
+from airflow_provider_adfruns.batch.clearing import MOST_SECONDS
 from airflow_provider_adfruns.batch.judgement import FailIf, judge
 from airflow_provider_adfruns.batch.report import columns, some
 from airflow_provider_adfruns.batch.watch import at_once
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.adf.model import PipelineRun
     from airflow_provider_adfruns.batch.watch import WatchedRun
 
 log = logging.getLogger(__name__)
@@ -36,6 +40,7 @@ _CHOSEN_IDS = uuid.UUID("8f0d3f5e-6a0e-4c55-9a53-3c1f1f0c2b11")
 _TIMES = 3
 _SETTLE_SECONDS = 5.0
 _SAME_FOR_EACH_RUN = (AuthenticationFailed, PermissionDenied, WaitTimedOut)
+_CANCEL_LOOK_SECONDS = 10.0
 
 
 class RerunFrom(StrEnum):
@@ -149,13 +154,28 @@ class RecoveryReport:
         return "\n".join(lines)
 
 
-def chosen_id(batch: str, run_id: str) -> str:
+def chosen_id(batch: str, run_id: str, number: int = 0) -> str:
     """Return the id that a run's rerun shall have: the same for every try of the same batch.
 
     :param batch: names the batch among all of all factories.
     :param run_id: the run to rerun.
+    :param number: of the rerun: a batch has a second one where the first was cancelled and the task cleared.
     """
-    return str(uuid.uuid5(_CHOSEN_IDS, f"{batch}\n{run_id}"))
+    return str(uuid.uuid5(_CHOSEN_IDS, f"{batch}\n{run_id}\n{number}"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Manner:
+    """How to rerun.
+
+    :param until: after a person's clear, how long a rerun that is being cancelled is waited for; else None.
+    """
+
+    batch: str
+    rerun_from: RerunFrom
+    start_activity_name: str | None
+    deadline: datetime | None
+    until: datetime | None
 
 
 async def rerun_pipeline_runs(
@@ -167,6 +187,8 @@ async def rerun_pipeline_runs(
     start_activity_name: str | None = None,
     dry_run: bool = False,
     deadline: datetime | None = None,
+    cleared: bool = False,
+    patience_seconds: float = MOST_SECONDS,
 ) -> RecoveryReport:
     """Rerun pipeline runs; one that cannot be rerun does not stop the others.
 
@@ -177,14 +199,19 @@ async def rerun_pipeline_runs(
     :param rerun_from: where each begins.
     :param start_activity_name: the activity, where ``rerun_from`` says so.
     :param deadline: after this time of the service nothing more is sent; None for no such time.
+    :param cleared: a person has cleared the task since the batch began: a rerun of it that was cancelled is
+        followed by another.
+    :param patience_seconds: how long a rerun that is being cancelled is waited for then.
     :raises PipelineRunNotFound: if none of the runs exists.
     """
     stopped: list[AdfRunsError] = []
+    until = await client.now() + timedelta(seconds=patience_seconds) if cleared else None
+    manner = _Manner(batch, rerun_from, start_activity_name, deadline, until)
 
     async def one(run_id: str) -> RecoveryOutcome:
         outcome = RecoveryOutcome(run_id)
-        if stopped:
-            return replace(outcome, problem=f"it was not rerun: {stopped[0]}")
+        if stopped and not isinstance(stopped[0], WaitTimedOut):  # at a deadline an earlier try's are found
+            return replace(outcome, problem=f"it was not looked at: {stopped[0]}")
         try:
             run = await client.get_pipeline_run(run_id)
             outcome = RecoveryOutcome(
@@ -195,9 +222,7 @@ async def rerun_pipeline_runs(
                     f"it is {run.status}; only a run that has ended can be rerun. Cancel it or wait for it"
                 )
                 return replace(outcome, new_run_id=None, problem=problem)
-            if dry_run:
-                return outcome
-            return await _create_once(client, outcome, rerun_from, start_activity_name, deadline)
+            return outcome if dry_run else await _rerun_once(client, outcome, manner)
         except PipelineRunNotFound as error:
             return replace(outcome, problem=str(error))
         except _SAME_FOR_EACH_RUN as error:
@@ -215,19 +240,57 @@ async def rerun_pipeline_runs(
     return RecoveryReport(dry_run, tuple(outcomes), stopped[0] if stopped else None)
 
 
-async def _create_once(
-    client: FactoryClient,
-    outcome: RecoveryOutcome,
-    rerun_from: RerunFrom,
-    start_activity_name: str | None,
-    deadline: datetime | None,
-) -> RecoveryOutcome:
-    """Send one createRun, unless the chosen id is known already.
+async def _rerun_once(client: FactoryClient, outcome: RecoveryOutcome, manner: _Manner) -> RecoveryOutcome:
+    """Find the batch's rerun of a run that has ended, or send it.
 
     :raises WaitTimedOut: if it was not sent before the deadline.
     :raises AuthenticationFailed: if it was not sent for that.
     :raises PermissionDenied: if it was not carried out for that.
     """
+    try:
+        known, free = await _latest_rerun(client, manner.batch, outcome.run_id)
+        if known is not None and manner.until is not None:
+            known = await _cancelled(client, known, manner.until)
+    except (AuthenticationFailed, PermissionDenied):
+        raise
+    except AdfRunsError as error:
+        return replace(outcome, problem=str(error))
+    if known is None or (manner.until is not None and known.status is PipelineRunStatus.CANCELLED):
+        return await _create_once(client, replace(outcome, new_run_id=free), manner)
+    return replace(outcome, new_run_id=known.run_id, status=str(known.status))
+
+
+async def _latest_rerun(client: FactoryClient, batch: str, run_id: str) -> tuple[PipelineRun | None, str]:
+    """Find a batch's latest rerun of a run. :return: it, if there is any, and the first id that is free."""
+    latest: PipelineRun | None = None
+    for number in itertools.count():
+        chosen = chosen_id(batch, run_id, number)
+        try:
+            latest = await client.get_pipeline_run(chosen)
+        except PipelineRunNotFound:
+            return latest, chosen
+    raise AssertionError("there is no last number")
+
+
+async def _cancelled(client: FactoryClient, run: PipelineRun, until: datetime) -> PipelineRun:
+    """Wait for the end of a run that is being cancelled.
+
+    :raises WaitTimedOut: if it does not end in time.
+    """
+    while run.status is PipelineRunStatus.CANCELING:
+        if await client.now() >= until:
+            raise WaitTimedOut(
+                f"its rerun {run.run_id} is still being cancelled at {until.isoformat()}, so it was not"
+                " rerun again. Clear the task once the run has ended."
+            )
+        await pause(_CANCEL_LOOK_SECONDS)
+        run = await client.get_pipeline_run(run.run_id)
+    return run
+
+
+async def _create_once(client: FactoryClient, outcome: RecoveryOutcome, manner: _Manner) -> RecoveryOutcome:
+    """Send one createRun, unless the chosen id is known already; raises as ``_rerun_once``."""
+    rerun_from, activity = manner.rerun_from, manner.start_activity_name
     chosen = outcome.new_run_id or ""
     problem = ""
     for _ in range(_TIMES):
@@ -241,13 +304,13 @@ async def _create_once(
             return replace(outcome, problem=problem or str(error))
         else:
             return replace(outcome, status=str(known.status))
-        await _check_time(client, deadline)
+        await _check_time(client, manner.deadline)
         try:
             await client.create_recovery_run(
                 outcome.name,
                 outcome.run_id,
                 start_from_failure=rerun_from is RerunFrom.FAILURE,
-                start_activity_name=start_activity_name if rerun_from is RerunFrom.ACTIVITY else None,
+                start_activity_name=activity if rerun_from is RerunFrom.ACTIVITY else None,
                 run_id=chosen,
             )
         except OutcomeUnknown as error:

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.batch import clearing
     from airflow_provider_adfruns.batch import recovery as recoveries
     from airflow_provider_adfruns.batch import watch as watches
     from airflow_provider_adfruns.triggers import runs as triggers
 else:
+    clearing = Lazily("airflow_provider_adfruns.batch.clearing")
     recoveries = Lazily("airflow_provider_adfruns.batch.recovery")
     watches = Lazily("airflow_provider_adfruns.batch.watch")
     triggers = Lazily("airflow_provider_adfruns.triggers.runs")
@@ -101,8 +103,10 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         self.prepare(context)
         batch = TaskBatch(context)
         with self.hook as hook:
-            if getattr(context["ti"], "try_number", 1) == 1:  # a next try has to find what the first has sent
+            if not batch.may_have_begun:  # else what an earlier try has sent has to be found
                 hook.run(self.check_deadline)
+            if not dry_run:
+                batch.begin()
             deadline = hook.run(self.end_of_wait)
             report = hook.run(
                 lambda client: recoveries.rerun_pipeline_runs(
@@ -113,8 +117,12 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
                     start_activity_name=self.start_activity_name,
                     dry_run=dry_run,
                     deadline=deadline,
+                    cleared=batch.was_cleared,
+                    patience_seconds=min(self.timeout, clearing.MOST_SECONDS),
                 )
             )
+            if not dry_run:
+                batch.sent()
             if report.stopped is not None:
                 return self._finish(context, report, (), report.stopped, has_waited=False)
             if report.dry_run or not self.wait_for_completion or not report.run_ids:

@@ -64,8 +64,8 @@ class TaskBatch:
     """Names the batch of a task whose writes are told apart by ids chosen beforehand.
 
     Every try of a batch has its name; once the batch has been judged, a next try or a clear has another.
-    Without the store (before Airflow 3.3) a task instance has one batch for good: safe, and a retry starts
-    nothing new.
+    Without the store (before Airflow 3.3) a task instance has one batch for good, and no try knows of a
+    clear: safe, and a retry starts nothing new.
 
     :param context: the task's.
     """
@@ -74,13 +74,33 @@ class TaskBatch:
 
     def __init__(self, context: Context) -> None:
         self._store: Any = context.get("task_state_store")
-        known: Any = self._store.get(self._KEY, 0) if self._store is not None else 0
-        self._judged = int(known)
+        known: Any = self._store.get(self._KEY, None) if self._store is not None else None
+        self._judged: int = known["judged"] if known else 0
+        begun_with: int | None = known["max_tries"] if known else None
         ti = context["ti"]
+        self._max_tries = int(getattr(ti, "max_tries", 0) or 0)
+        self.was_cleared = begun_with is not None and begun_with != self._max_tries
+        self.may_have_begun = begun_with is not None
+        if self._store is None:
+            self.may_have_begun = int(getattr(ti, "try_number", 1) or 1) > 1
         parts = (ti.dag_id, ti.run_id, ti.task_id, getattr(ti, "map_index", -1), self._judged)
         self.name = "\n".join(map(str, parts))
+        self._begun_with = begun_with
+
+    def begin(self) -> None:
+        """Note that a batch is under way, before anything is sent; another note comes with ``sent``."""
+        if self._begun_with is None:
+            self._write(self._judged, self._max_tries)
+
+    def sent(self) -> None:
+        """Note that this try has sent what it had to: a clear from now on is another clear."""
+        if self.was_cleared:
+            self._write(self._judged, self._max_tries)
 
     def finish(self) -> None:
         """Note that the batch has been judged."""
+        self._write(self._judged + 1, None)
+
+    def _write(self, judged: int, max_tries: int | None) -> None:
         if self._store is not None:
-            self._store.set(self._KEY, self._judged + 1)
+            self._store.set(self._KEY, {"judged": judged, "max_tries": max_tries})
