@@ -32,7 +32,7 @@ class AdfRunsHook(BaseHook):
 
     Async: ``async with hook.client() as client`` gives a ``FactoryClient`` with every call. Sync: the methods
     of this class, each a thin cover of the same call; inside ``with hook:`` they share one client and one
-    token, outside each opens and closes its own.
+    token, outside each opens and closes its own. A ``with`` inside a ``with`` of the same hook shares, too.
 
     :param azure_data_factory_conn_id: a connection of type ``adf_runs``, or ``azure_data_factory`` of the
         official provider.
@@ -62,6 +62,7 @@ class AdfRunsHook(BaseHook):
         self.max_requests_per_second = max_requests_per_second
         self._runner: asyncio.Runner | None = None
         self._shared: FactoryClient | None = None
+        self._entered = 0
 
     def factory_connection(self) -> FactoryConnection:
         """Read the connection.
@@ -130,15 +131,25 @@ class AdfRunsHook(BaseHook):
 
     def __enter__(self) -> Self:
         _check_no_loop()
+        if self._entered == 0:
+            self._open()
+        self._entered += 1
+        return self
+
+    def _open(self) -> None:
         connection = self.factory_connection()
         with ExitStack() as opened:
             runner = opened.enter_context(asyncio.Runner())
             shared = runner.run(FactoryClient(connection).__aenter__())
             opened.pop_all()  # from here on it is __exit__ that closes them
         self._runner, self._shared = runner, shared
-        return self
 
     def __exit__(self, *_: object) -> None:
+        self._entered -= 1
+        if self._entered == 0:
+            self._close()
+
+    def _close(self) -> None:
         if self._runner is not None and self._shared is not None:
             try:
                 self._runner.run(self._shared.__aexit__())
