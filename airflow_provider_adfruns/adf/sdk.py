@@ -28,6 +28,7 @@ from airflow_provider_adfruns.adf.transport import (
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
+    from airflow_provider_adfruns.adf.gate import WriteGate
     from airflow_provider_adfruns.adf.pacing import Pacer
 
 __all__ = [
@@ -56,7 +57,11 @@ class _NoCredential:
 
 
 def build(
-    connection: FactoryConnection, clock: ServiceTime, pacer: Pacer, trouble_budget_seconds: float
+    connection: FactoryConnection,
+    clock: ServiceTime,
+    pacer: Pacer,
+    trouble_budget_seconds: float,
+    gate: WriteGate | None,
 ) -> tuple[DataFactoryManagementClient, AsyncTokenCredential]:
     """Make the SDK's client and its credential; whoever calls this closes both.
 
@@ -79,7 +84,7 @@ def build(
         policies.HeadersPolicy(),
         policies.UserAgentPolicy(sdk_moniker=f"airflow-provider-adfruns/{__version__}"),
         policies.ProxyPolicy(),
-        RepeatPolicy(pacer, trouble_budget_seconds),
+        RepeatPolicy(pacer, trouble_budget_seconds, gate),
         policies.CustomHookPolicy(),
         authentication,
         policies.ContentDecodePolicy(),

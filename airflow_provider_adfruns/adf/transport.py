@@ -30,6 +30,7 @@ from airflow_provider_adfruns.adf.pause import elapsed, pause
 if TYPE_CHECKING:
     from azure.core.pipeline import PipelineRequest, PipelineResponse
 
+    from airflow_provider_adfruns.adf.gate import WriteGate
     from airflow_provider_adfruns.adf.pacing import Pacer
 
 CONNECT_TIMEOUT_SECONDS = 10
@@ -165,11 +166,15 @@ class RepeatPolicy(AsyncHTTPPolicy[Any, Any]):
     :param pacer: says when a request may leave.
     :param budget_seconds: how much time one request may spend on failed attempts and the waits between;
         waiting for throttling to end has a budget of its own.
+    :param gate: asked before each attempt of a write, after the wait for the pace.
     """
 
-    def __init__(self, pacer: Pacer, budget_seconds: float = TROUBLE_BUDGET_SECONDS) -> None:
+    def __init__(
+        self, pacer: Pacer, budget_seconds: float = TROUBLE_BUDGET_SECONDS, gate: WriteGate | None = None
+    ) -> None:
         super().__init__()
         self._pacer = pacer
+        self._gate = gate
         self._budget_seconds = budget_seconds
 
     async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
@@ -203,6 +208,8 @@ class RepeatPolicy(AsyncHTTPPolicy[Any, Any]):
         """Send the request once, and tell the pacer what the service says of its limits."""
         request.context[_SENT] = False
         try:
+            if write and self._gate is not None:
+                self._gate.check(f"{request.http_request.method} {request.http_request.url}")
             response = await self.next.send(request)
         except AzureError as error:
             # a token request in trouble says nothing about the request, which has not left yet
