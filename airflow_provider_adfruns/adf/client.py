@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from airflow_provider_adfruns.adf.answers import Parsed
+    from airflow_provider_adfruns.adf.gate import WriteGate
     from airflow_provider_adfruns.adf.identity import FactoryConnection
     from airflow_provider_adfruns.adf.queries import RunFilter
 
@@ -56,6 +57,7 @@ class FactoryClient:
         repeated: it raises ``OutcomeUnknown``.
     :param pacer: for a principal whose limits are not the documented ones, to be shared by all its clients;
         default this process's own for the principal in its subscription.
+    :param gate: may be closed to stop all writes, which then raise ``WritesStopped``.
     """
 
     def __init__(
@@ -64,16 +66,14 @@ class FactoryClient:
         *,
         trouble_budget_seconds: float = TROUBLE_BUDGET_SECONDS,
         pacer: Pacer | None = None,
+        gate: WriteGate | None = None,
     ) -> None:
         self.connection = connection
-        self._trouble_budget_seconds = trouble_budget_seconds
         cap = connection.max_requests_per_second
         self._cap = None if cap is None else Bucket(Limit(1, cap))
-        self._pacer = pacer or shared_pacer(
-            connection.arm_endpoint,
-            connection.address.subscription_id,
-            connection.client_id or connection.conn_id,
-        )
+        principal = connection.client_id or connection.conn_id
+        shared = shared_pacer(connection.arm_endpoint, connection.address.subscription_id, principal)
+        self._sending = (pacer or shared, trouble_budget_seconds, gate)
         self._exit = AsyncExitStack()
         self._sdk: Any = None  # azure's types would be imported with it
         self._client: Any = None
@@ -81,7 +81,7 @@ class FactoryClient:
 
     async def __aenter__(self) -> Self:
         self._sdk = await asyncio.to_thread(_import_sdk)
-        self._caller = self._sdk.Caller(self._pacer, self._trouble_budget_seconds)
+        self._caller = self._sdk.Caller(*self._sending)
         try:
             self._client = await self._exit.enter_async_context(
                 shared_client(self.connection, self._sdk.build)

@@ -30,6 +30,7 @@ from airflow_provider_adfruns.adf.pause import elapsed, pause
 if TYPE_CHECKING:
     from azure.core.pipeline import PipelineRequest, PipelineResponse
 
+    from airflow_provider_adfruns.adf.gate import WriteGate
     from airflow_provider_adfruns.adf.pacing import Pacer
 
 CONNECT_TIMEOUT_SECONDS = 10
@@ -141,11 +142,13 @@ class Caller:
     :param pacer: says when a request may leave.
     :param budget_seconds: how much time one request may spend on failed attempts and the waits between;
         waiting for throttling to end has a budget of its own.
+    :param gate: asked before each attempt of a write, after the wait for the pace.
     :param clock: the service's time, as this caller's own latest answer said.
     """
 
     pacer: Pacer
     budget_seconds: float
+    gate: WriteGate | None
     clock: ServiceTime = field(default_factory=ServiceTime)
 
 
@@ -195,7 +198,7 @@ class RepeatPolicy(AsyncHTTPPolicy[Any, Any]):
             await caller.pacer.admit(write=write)
             began = elapsed()
             throttled += began - asked_at
-            attempt = await self._attempt(request, caller.pacer, write=write)
+            attempt = await self._attempt(request, caller, write=write)
             if attempt.status == _UNAUTHORIZED and not has_new_token:
                 has_new_token = True  # the authentication policy has dropped the token that was refused
                 continue
@@ -211,10 +214,12 @@ class RepeatPolicy(AsyncHTTPPolicy[Any, Any]):
             await pause(next_wait)
             wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
 
-    async def _attempt(self, request: PipelineRequest[Any], pacer: Pacer, *, write: bool) -> _Attempt:
+    async def _attempt(self, request: PipelineRequest[Any], caller: Caller, *, write: bool) -> _Attempt:
         """Send the request once, and tell the pacer what the service says of its limits."""
         request.context[_SENT] = False
         try:
+            if write and caller.gate is not None:
+                caller.gate.check(f"{request.http_request.method} {request.http_request.url}")
             response = await self.next.send(request)
         except AzureError as error:
             # a token request in trouble says nothing about the request, which has not left yet
@@ -222,14 +227,14 @@ class RepeatPolicy(AsyncHTTPPolicy[Any, Any]):
             unsent = trouble_before and not request.context[_SENT]
             return _Attempt(Verdict.NEVER_SENT if unsent else judge_error(error), error=error)
         finally:
-            pacer.answered(write=write)
+            caller.pacer.answered(write=write)
         attempt = _Attempt(judge_answer(response.http_response.status_code), response=response)
         if attempt.status == _TOO_MANY_REQUESTS:
             asked = retry_after_seconds(attempt.header("Retry-After"))
-            pacer.refused(_FIRST_WAIT_SECONDS if asked is None else asked, write=write)
+            caller.pacer.refused(_FIRST_WAIT_SECONDS if asked is None else asked, write=write)
         elif remaining := attempt.header(_REMAINING[write]):
             with contextlib.suppress(ValueError):
-                pacer.told(float(remaining), write=write)
+                caller.pacer.told(float(remaining), write=write)
         return attempt
 
 

@@ -150,7 +150,9 @@ def test_each_room_has_the_public_classes_of_the_design_and_no_others(module: st
     here = {
         name
         for name, thing in vars(room).items()
-        if isinstance(thing, type) and thing.__module__ == room.__name__ and not name.startswith("_")
+        if isinstance(thing, type)
+        and (thing.__module__ == room.__name__ or name in getattr(room, "__all__", ()))
+        and not name.startswith("_")
     }
     assert here == names
 

@@ -59,9 +59,7 @@ class Store(dict[str, Any]):
 
 
 class Instance(TaskInstance):
-    """A task instance with the names that a real one has."""
-
-    dag_id, task_id, run_id, map_index, try_number = "dag", "task", "manual__1", -1, 1
+    """A task instance with a store."""
 
     def __init__(self, store: Store | None) -> None:
         super().__init__()
