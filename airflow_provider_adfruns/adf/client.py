@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.adf.identity import FactoryConnection
     from airflow_provider_adfruns.adf.queries import RunFilter
 
-TROUBLE_BUDGET_SECONDS = 120.0
-"""How long one request is repeated through trouble by default, in seconds."""
-
 _MOST_PAGES = 10_000
 
 
@@ -54,7 +51,7 @@ class FactoryClient:
     :param connection: which factory, and how to sign in.
     :param trouble_budget_seconds: how long one read is repeated through errors and throttling, and how long a
         write may wait for a connection or for throttling to end. A write whose outcome is unclear is never
-        repeated: it raises ``OutcomeUnknown``.
+        repeated: it raises ``OutcomeUnknown``. Default the connection's.
     :param pacer: for a principal whose limits are not the documented ones, to be shared by all its clients;
         default this process's own for the principal in its subscription.
     :param gate: may be closed to stop all writes, which then raise ``WritesStopped``.
@@ -64,7 +61,7 @@ class FactoryClient:
         self,
         connection: FactoryConnection,
         *,
-        trouble_budget_seconds: float = TROUBLE_BUDGET_SECONDS,
+        trouble_budget_seconds: float | None = None,
         pacer: Pacer | None = None,
         gate: WriteGate | None = None,
     ) -> None:
@@ -73,6 +70,8 @@ class FactoryClient:
         self._cap = None if cap is None else Bucket(Limit(1, cap))
         principal = connection.client_id or connection.conn_id
         shared = shared_pacer(connection.arm_endpoint, connection.address.subscription_id, principal)
+        if trouble_budget_seconds is None:
+            trouble_budget_seconds = connection.trouble_budget_seconds
         self._sending = (pacer or shared, trouble_budget_seconds, gate)
         self._exit = AsyncExitStack()
         self._sdk: Any = None  # azure's types would be imported with it

@@ -20,8 +20,6 @@ from airflow_provider_adfruns import __version__
 from airflow_provider_adfruns.adf.identity import FactoryConnection, open_credential
 from airflow_provider_adfruns.adf.refusals import translate, unknown
 from airflow_provider_adfruns.adf.transport import (
-    CONNECT_TIMEOUT_SECONDS,
-    READ_TIMEOUT_SECONDS,
     Caller,
     LoopbackPrincipalPolicy,
     RepeatPolicy,
@@ -126,8 +124,8 @@ def build(connection: FactoryConnection) -> tuple[DataFactoryManagementClient, A
         policies=chain,
         transport=PooledTransport(
             connection.ca_bundle,
-            connection_timeout=CONNECT_TIMEOUT_SECONDS,
-            read_timeout=READ_TIMEOUT_SECONDS,
+            connection_timeout=connection.connect_timeout_seconds,
+            read_timeout=connection.read_timeout_seconds,
         ),
     )
     return client, credential

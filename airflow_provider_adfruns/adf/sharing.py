@@ -35,6 +35,8 @@ class SignIn:
     client_id: str | None
     client_secret: str | None = field(repr=False)
     ca_bundle: str | None
+    connect_timeout_seconds: float
+    read_timeout_seconds: float
 
     @classmethod
     def of(cls, connection: FactoryConnection) -> Self:
@@ -50,6 +52,8 @@ class SignIn:
             client_id=connection.client_id,
             client_secret=connection.client_secret,
             ca_bundle=connection.ca_bundle,
+            connect_timeout_seconds=connection.connect_timeout_seconds,
+            read_timeout_seconds=connection.read_timeout_seconds,
         )
 
 

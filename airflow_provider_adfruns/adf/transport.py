@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.adf.gate import WriteGate
     from airflow_provider_adfruns.adf.pacing import Pacer
 
-CONNECT_TIMEOUT_SECONDS = 10
-READ_TIMEOUT_SECONDS = 60
 _FIRST_WAIT_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 20.0
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from airflow.sdk import BaseHook
 
-from airflow_provider_adfruns.adf.client import TROUBLE_BUDGET_SECONDS, FactoryClient
+from airflow_provider_adfruns.adf.client import FactoryClient
 from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput
 from airflow_provider_adfruns.adf.identity import FactoryConnection, read_connection
 
@@ -98,12 +98,11 @@ class AdfRunsHook(BaseHook):
         )
 
     @asynccontextmanager
-    async def client(
-        self, *, trouble_budget_seconds: float = TROUBLE_BUDGET_SECONDS
-    ) -> AsyncIterator[FactoryClient]:
+    async def client(self, *, trouble_budget_seconds: float | None = None) -> AsyncIterator[FactoryClient]:
         """Open a client; it closes everything that it opened.
 
-        :param trouble_budget_seconds: how long one request may be repeated through trouble.
+        :param trouble_budget_seconds: how long a request may be repeated through trouble; by default
+            as the connection says.
         """
         connection = self._read(await self.aget_connection(self.azure_data_factory_conn_id))
         async with FactoryClient(
@@ -115,12 +114,13 @@ class AdfRunsHook(BaseHook):
         self,
         work: Callable[[FactoryClient], Awaitable[_Result]],
         *,
-        trouble_budget_seconds: float = TROUBLE_BUDGET_SECONDS,
+        trouble_budget_seconds: float | None = None,
     ) -> _Result:
         """Run async work with a client from sync code, and return its result.
 
         :param work: called with the client.
-        :param trouble_budget_seconds: how long one request may be repeated through trouble.
+        :param trouble_budget_seconds: how long a request may be repeated through trouble; by default
+            as the connection says.
         :raises RuntimeError: inside a running loop; use ``async with hook.client()`` there.
         """
         _check_no_loop()
