@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from airflow.sdk.bases.operatorlink import BaseOperatorLink
 
     from airflow_provider_adfruns.adf.client import FactoryClient
+
+log = logging.getLogger(__name__)
 
 DEFAULT_TIMEOUT_SECONDS = 24 * 60 * 60.0
 
@@ -186,5 +189,5 @@ class AdfRunsOperator(BaseOperator):
             file = result_file(self.result_path, "result_path", context)
             return summary(result, problems, write_json(file, result, "result_path"))
         except InvalidInput as error:
-            self.log.warning("The whole result goes to XCom instead of a file: %s", error)
+            log.warning("The whole result goes to XCom instead of a file: %s", error)
             return dict(result)
