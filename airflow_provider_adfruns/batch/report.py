@@ -128,6 +128,11 @@ class RerunReport:
         ]
 
     @property
+    def planned(self) -> list[WindowOutcome]:
+        """The windows that are still to be sent."""
+        return [each for each in self.windows if each.step is Step.PLANNED]
+
+    @property
     def run_ids(self) -> list[str]:
         """What a next task can act on: the new trigger runs; of a dry run, those that would be rerun."""
         if self.dry_run:

@@ -13,6 +13,7 @@ from airflow_provider_adfruns.adf.errors import (
     ConnectionProblem,
     OutcomeUnknown,
     PermissionDenied,
+    WaitTimedOut,
 )
 from airflow_provider_adfruns.adf.pause import pause
 from airflow_provider_adfruns.batch.report import RerunBy, RerunReport, Step, WindowOutcome
@@ -108,12 +109,16 @@ class Rules:
     :param max_in_flight: how many windows may run at a time; None for no limit.
     :param newest_first: the order; else the oldest window first.
     :param poll_interval: seconds between looks while there is no room in flight.
+    :param leaves_when_full: do not wait for room: return, for the caller to come back when there is some.
+    :param deadline: send nothing from this time of the service on; None for none.
     """
 
     settle_seconds: float = SETTLE_SECONDS
     max_in_flight: int | None = None
     newest_first: bool = False
     poll_interval: float = 30.0
+    leaves_when_full: bool = False
+    deadline: datetime | None = None
 
 
 class Submission:
@@ -143,11 +148,17 @@ class Submission:
         self._outcomes = {outcome.window: outcome for outcome in report.windows}
         self._unanswered: set[Window] = set()
         self._stopped: AdfRunsError | None = None
+        self._is_full = False
 
     @property
     def stopped(self) -> AdfRunsError | None:
-        """What ended the submission early, so that the rest was not even tried: sign-in or permission."""
+        """What ended the submission early, so that the rest was not sent: sign-in, permission or deadline."""
         return self._stopped
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has left, by its rules, since there was no room for what is still planned."""
+        return self._is_full
 
     @property
     def report(self) -> RerunReport:
@@ -163,6 +174,8 @@ class Submission:
             if not planned:
                 break
             await self._send_planned()
+            if self._is_full:
+                return self.report
             await self._settle()
             fruitless = 0 if len(self._at(Step.PLANNED)) < planned else fruitless + 1
         for outcome in self._at(Step.PLANNED):
@@ -215,6 +228,8 @@ class Submission:
                 await self._settle()  # what is unclear may be running, and would not be counted
             await self._look()
             room = await self._room()
+            if not room:
+                return
             chunk = planned[position : position + min(_CHUNK, room)]
             position += len(chunk)
             chunk = [each for each in chunk if self._is_planned(each)]
@@ -233,15 +248,29 @@ class Submission:
         return self._outcomes[outcome.window].step is Step.PLANNED
 
     async def _room(self) -> int:
-        """Wait until another window may run. :return: how many."""
+        """Wait until another window may run. :return: how many, 0 if none are to be sent any more."""
         limit = self._rules.max_in_flight
-        while limit is not None:
+        while not await self._is_over():
             running = sum(outcome.is_awaited for outcome in self._outcomes.values())
-            if running < limit:
-                return limit - running
+            if limit is None or running < limit:
+                return _CHUNK if limit is None else limit - running
+            if self._rules.leaves_when_full:
+                self._is_full = True
+                return 0
             await pause(self._rules.poll_interval)
             await self._look()
-        return _CHUNK
+        return 0
+
+    async def _is_over(self) -> bool:
+        """Stop at the deadline."""
+        deadline = self._rules.deadline
+        if deadline is not None and await self._client.now() >= deadline:
+            self._stopped = WaitTimedOut(
+                f"the deadline {deadline.isoformat()} came before {len(self._at(Step.PLANNED))} windows of"
+                f" trigger {self._report.trigger_name!r} were sent. What was sent goes on; a next try of the"
+                " task sends the rest."
+            )
+        return self._stopped is not None
 
     async def _send(self, outcome: WindowOutcome) -> None:
         if self._stopped is not None:
