@@ -255,22 +255,25 @@ def _resumed(window: Window, family: Sequence[TriggerRun], base: TriggerRun, led
 
 
 class RerunWatch:
-    """The reruns of a report, until each awaited window's latest run is final.
+    """The reruns of a report, until each awaited window's latest run is final, or there is room for more.
 
     :param client: the factory.
     :param report: a submitted rerun; ``report`` holds what was seen last.
+    :param max_in_flight: while windows are still planned the watch is done as soon as a quarter of this many,
+        or all of them, may be sent.
     """
 
-    def __init__(self, client: FactoryClient, report: RerunReport) -> None:
+    def __init__(self, client: FactoryClient, report: RerunReport, max_in_flight: int | None = None) -> None:
         self._client = client
+        self._max_in_flight = max_in_flight
         self._history = RerunHistory(client, report.trigger_name, report.planned_at)
         self._progress = Progress()
         self._said = ""
         self.report = report
 
     async def look(self) -> bool:
-        """Look once. :return: whether every awaited window is final."""
-        if not any(outcome.is_awaited for outcome in self.report.windows):
+        """Look once. :return: whether every awaited window is final, or there is room for planned ones."""
+        if self._is_done():
             return True
         if not self._said:
             await self._say()
@@ -279,7 +282,14 @@ class RerunWatch:
             with_history(outcome, self._history.newer(outcome)) for outcome in self.report.windows
         )
         await self._say()
-        return not any(outcome.is_awaited for outcome in self.report.windows)
+        return self._is_done()
+
+    def _is_done(self) -> bool:
+        awaited = sum(outcome.is_awaited for outcome in self.report.windows)
+        planned = len(self.report.planned)
+        if self._max_in_flight is None or not planned:
+            return not awaited
+        return self._max_in_flight - awaited >= min(planned, max(1, self._max_in_flight // 4))
 
     @property
     def all_visible(self) -> bool:
@@ -292,7 +302,7 @@ class RerunWatch:
             f"window {each.window} ({each.status or 'its rerun is not visible yet'})"
             for each in self.report.windows
             if each.is_awaited
-        ]
+        ] + [f"window {each.window} (not sent yet)" for each in self.report.planned]
 
     def progress(self) -> str:
         """Say in one line how far it is, how fast it goes and when it will end."""

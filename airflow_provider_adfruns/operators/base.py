@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_provider_adfruns._airflow import default_deferrable
+from airflow_provider_adfruns._lazily import Lazily
 from airflow_provider_adfruns.adf.errors import InvalidInput
 from airflow_provider_adfruns.batch.selection import aware_time
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from airflow.sdk.bases.operatorlink import BaseOperatorLink
 
     from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.batch import deadline as deadlines
+else:
+    deadlines = Lazily("airflow_provider_adfruns.batch.deadline")
 
 log = logging.getLogger(__name__)
 
@@ -147,14 +151,8 @@ class AdfRunsOperator(BaseOperator):
 
         :raises InvalidInput: for a deadline that is over.
         """
-        if self.deadline is None:
-            return
-        deadline, now = aware_time(self.deadline, "deadline"), await client.now()
-        if deadline <= now:
-            raise InvalidInput(
-                f"deadline: {deadline.isoformat()} is over; the service's clock says {now.isoformat()}."
-                " Nothing was changed. Expected a time to come."
-            )
+        if self.deadline is not None:
+            await deadlines.refuse_past(client, aware_time(self.deadline, "deadline"))
 
     async def end_of_wait(self, client: FactoryClient) -> datetime:
         """Return when sending and waiting end, if they begin now: after ``timeout``, or at ``deadline``."""

@@ -155,28 +155,32 @@ class AdfRunsFinalTrigger(_WatchTrigger):
 
 
 class AdfWindowsRerunTrigger(_WatchTrigger):
-    """Waits until the new run of each rerun window is final.
+    """Waits until the new run of each rerun window is final, or there is room for those still planned.
 
-    :param report: ``RerunReport.to_json()`` after submission.
+    :param report: ``RerunReport.packed()`` after submission.
+    :param max_in_flight: how many windows may run at a time, None for no limit.
 
-    The event carries ``report``, brought up to date.
+    The event carries ``report``, packed and brought up to date, and ``deadline``. Of a success whose report
+    has planned windows the task makes use by sending as many as there is room for.
     """
 
-    def __init__(self, *, report: dict[str, Any], **place: Any) -> None:
+    def __init__(self, *, report: str, max_in_flight: int | None = None, **place: Any) -> None:
         super().__init__(**place)
         self.report = report
+        self.max_in_flight = max_in_flight
 
     def watched(self) -> dict[str, Any]:
         """Return the arguments that say what is watched."""
-        return {"report": self.report}
+        return {"report": self.report, "max_in_flight": self.max_in_flight}
 
     def watch(self, client: FactoryClient) -> RerunWatch:
         """Return a fresh watch."""
-        return RerunWatch(client, RerunReport.from_json(self.report))
+        return RerunWatch(client, RerunReport.unpacked(self.report), self.max_in_flight)
 
     def seen(self, watch: Watch | None) -> dict[str, Any]:
         """Return the report as last seen."""
-        return {"report": watch.report.to_json() if isinstance(watch, RerunWatch) else self.report}
+        report = watch.report.packed() if isinstance(watch, RerunWatch) else self.report
+        return {"report": report, "deadline": self.deadline}
 
 
 def error_of(event: Mapping[str, Any]) -> AdfRunsError | None:

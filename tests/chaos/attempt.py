@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 SUCCESS, VERDICT, ERROR = "success", "verdict", "error"
 
 # What a worker imports when it is needed, a try has from its parent: it takes a second.
-for _name in ("adf.sdk", "batch.ledger", "batch.report", "batch.rerun", "batch.submit", "batch.watch"):
+for _name in (
+    "adf.sdk",
+    "batch.ledger",
+    "batch.opening",
+    "batch.report",
+    "batch.rerun",
+    "batch.submit",
+    "batch.watch",
+):
     import_module(f"airflow_provider_adfruns.{_name}")
 import_module("airflow_provider_adfruns.triggers.runs")
 

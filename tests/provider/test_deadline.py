@@ -83,7 +83,7 @@ def test_after_the_deadline_nothing_more_is_sent_and_what_was_not_is_named(facto
     emulator = factory(THREE)
     task = rerun(deadline=QUARTER_OF_AN_HOUR, max_in_flight=1)
     with pytest.raises(
-        WaitTimedOut, match=r"1 windows were not sent: 2026-03-01 05:00:00 to .*What was sent"
+        WaitTimedOut, match=r"1 windows of trigger 'hourly' were not sent: 2026-03-01 05:00:00 to .*"
     ):
         task.run()
     assert len(calls(emulator, "TriggerRuns_Rerun")) == 2
@@ -94,7 +94,7 @@ def test_after_the_deadline_nothing_more_is_sent_and_what_was_not_is_named(facto
 def test_the_timeout_ends_sending_as_well(factory: Start) -> None:
     emulator = factory(THREE)
     task = rerun(timeout=900, max_in_flight=1)
-    with pytest.raises(WaitTimedOut, match="1 windows were not sent"):
+    with pytest.raises(WaitTimedOut, match="1 windows of trigger 'hourly' were not sent"):
         task.run()
     assert len(calls(emulator, "TriggerRuns_Rerun")) == 2
 
