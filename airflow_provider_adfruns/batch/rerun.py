@@ -212,7 +212,7 @@ def resumed_report(
             changed = replace(
                 _outcome(first, window, Step.REFUSED), problem="its only run is not final any more"
             )
-            outcomes.append(with_history(changed, family[1:], may_be_ours=window in ledger.may_be_sent))
+            outcomes.append(with_history(changed, family[1:]))
     skipped.extend(
         Exclusion(
             window,

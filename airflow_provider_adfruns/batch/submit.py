@@ -71,21 +71,19 @@ class RerunHistory:
         )
 
 
-def with_history(
-    outcome: WindowOutcome, newer: Sequence[TriggerRun], *, may_be_ours: bool = False
-) -> WindowOutcome:
+def with_history(outcome: WindowOutcome, newer: Sequence[TriggerRun]) -> WindowOutcome:
     """Take over what the factory shows of a window's reruns: whoever sent them, nothing is left to send.
 
-    One run is this batch's if this batch sent it or may have; of several the latest is somebody else's, since
-    this batch sends a window again only where no rerun of it shows.
+    One run is this batch's if this batch sent it, or may have as far as is known: what has been settled as
+    not carried out is not known to be sent any more. Of several the latest is somebody else's, since this
+    batch sends a window again only where no rerun of it shows.
 
     :param newer: the window's runs since the one to be rerun, from the oldest to the newest.
-    :param may_be_ours: whether this batch may have sent it, which an unclear step says already.
     """
     if not newer:
         return outcome
     latest = newer[-1]
-    is_ours = outcome.rerun_by is RerunBy.THIS_BATCH or outcome.step is Step.UNCLEAR or may_be_ours
+    is_ours = outcome.rerun_by is RerunBy.THIS_BATCH or outcome.step is Step.UNCLEAR
     if len(newer) > 1 or outcome.rerun_by is RerunBy.SOMEBODY_ELSE:
         is_ours = False
     note = outcome.note
@@ -147,7 +145,6 @@ class Submission:
         self._progress = Progress()
         self._history = RerunHistory(client, report.trigger_name, report.planned_at)
         self._outcomes = {outcome.window: outcome for outcome in report.windows}
-        self._unanswered: set[Window] = set()
         self._stopped: AdfRunsError | None = None
         self._is_full = False
 
@@ -217,9 +214,7 @@ class Submission:
     async def _look(self) -> None:
         await self._history.look()
         for window, outcome in self._outcomes.items():
-            self._outcomes[window] = with_history(
-                outcome, self._history.newer(outcome), may_be_ours=window in self._unanswered
-            )
+            self._outcomes[window] = with_history(outcome, self._history.newer(outcome))
 
     async def _settle(self) -> None:
         """Look for what is unclear until it shows, or has had time enough to show."""
@@ -240,7 +235,6 @@ class Submission:
             await pause(min(_LOOK_SECONDS, max((until - now).total_seconds(), 1.0)))
         for outcome in self._at(Step.UNCLEAR):
             log.info("Window %s: no rerun has shown, so it was not carried out", outcome.window)
-            self._unanswered.add(outcome.window)
             self._outcomes[outcome.window] = replace(outcome, step=Step.PLANNED, problem="")
 
     async def _send_planned(self) -> None:
