@@ -69,16 +69,20 @@ def test_a_rerun_that_shows_while_a_look_is_slow_is_this_batchs_own(
     emulator = factory(failed(1))
     look, looks = RerunHistory.look, 0
 
-    async def slow(self: RerunHistory) -> None:
-        nonlocal looks
-        looks += 1
-        await look(self)
-        if looks == 3:  # before sending, after it, and once more three seconds later
-            await pause(40)
+    async def rerun(client: FactoryClient) -> RerunReport:
+        async def slow(self: RerunHistory) -> None:
+            nonlocal looks
+            looks += 1
+            await look(self)
+            if looks == 3:  # before sending, after it, and once more three seconds later
+                await pause(40)
+                await client.check_factory()  # whose answer tells what time it is
 
-    monkeypatch.setattr(RerunHistory, "look", slow)
+        monkeypatch.setattr(RerunHistory, "look", slow)
+        return await _submitted(client)
+
     emulator.fail_next("TriggerRuns_Rerun", drop_connection=True, processed=True)
-    (outcome,) = talk(emulator, _submitted).windows
+    (outcome,) = talk(emulator, rerun).windows
     assert outcome.rerun_by is RerunBy.THIS_BATCH
 
 
