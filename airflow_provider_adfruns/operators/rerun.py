@@ -84,8 +84,8 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
     Leaves in XCom the report as ``return_value``: ``trigger_name``, ``planned_at``, ``dry_run``, ``run_ids``
     (the new trigger runs; of a dry run those that would be rerun), ``counts``, ``windows`` (each with
     ``window_start``, ``window_end``, ``run_id``, ``status_before``, ``step``, ``new_run_id``, ``status``,
-    ``problem``, ``rerun_by``: ``this batch`` or ``somebody else``), ``skipped`` (each with ``run_id``, ``status`` and ``reason``); and ``run_ids`` under its own
-    key.
+    ``problem``, ``rerun_by``: ``this batch`` or ``somebody else``), ``skipped`` (each with ``run_id``,
+    ``status`` and ``reason``); and ``run_ids`` under its own key.
 
     :raises InvalidInput: for parameters that do not fit, when the DAG is parsed or before anything is sent.
     :raises WrongTriggerType: for a trigger without windows.
