@@ -222,16 +222,17 @@ class Submission:
             return
         until: datetime | None = None
         while True:
+            began = await self._client.now()
             await self._look()
             unclear = len(self._at(Step.UNCLEAR))
             if not unclear:
                 return
+            if until is not None and began > until:
+                break
             now = await self._client.now()
             if until is None:  # the look was answered after all that was sent before it
                 until = now + timedelta(seconds=self._rules.settle_seconds)
                 log.info("Looking for %d reruns whose answer was lost, until %s", unclear, until)
-            elif now > until:
-                break  # and `_send_planned` looks once more, from here on
             await pause(min(_LOOK_SECONDS, max((until - now).total_seconds(), 1.0)))
         for outcome in self._at(Step.UNCLEAR):
             log.info("Window %s: no rerun has shown, so it was not carried out", outcome.window)

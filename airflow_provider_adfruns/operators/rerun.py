@@ -61,6 +61,7 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
     with the reason. A rerun whose answer was lost is looked for in the factory's history, and sent again only
     if it has not shown after ``settle_seconds``. A task that dies takes up the same batch in its next try, by
     the ledger in Airflow's task state store (3.3; before, a next try looks for reruns first and plans anew).
+    If it is a person's clear that starts the next try, reruns that were cancelled are sent once more.
 
     The service reruns a window with the parameters of its original run and the trigger's latest published
     definition, and evaluates its dependencies again. **New parameters cannot be passed to a rerun**; to run
@@ -96,8 +97,9 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
     Leaves in XCom the report as ``return_value``: ``trigger_name``, ``planned_at``, ``dry_run``, ``run_ids``
     (the new trigger runs; of a dry run those that would be rerun), ``counts``, ``windows`` (each with
     ``window_start``, ``window_end``; of the run before ``run_id``, ``status_before``, ``ran_at``; ``step``;
-    of the new run ``new_run_id``, ``status``, ``started_at``; ``problem``, ``note``), ``skipped`` (each with
-    ``run_id``, ``status`` and ``reason``); and ``run_ids`` under its own key.
+    of the new run ``new_run_id``, ``status``, ``started_at``, and ``rerun_by``: ``this batch`` or ``somebody
+    else``; ``problem``, ``note``), ``skipped`` (each with ``run_id``, ``status`` and ``reason``); and
+    ``run_ids`` under its own key.
 
     :raises InvalidInput: for parameters that do not fit, when the DAG is parsed or before anything is sent.
     :raises WrongTriggerType: for a trigger without windows.
