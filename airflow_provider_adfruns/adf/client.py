@@ -375,14 +375,17 @@ class FactoryClient:
                 address.resource_group_name, address.factory_name, *arguments, cls=_body_of, **options
             )
         except self._sdk.AzureError as error:
-            raise self._sdk.translate(
+            failure = self._sdk.translate(
                 error, action=action, connection=self.connection, write=write, not_found=not_found
-            ) from error
+            )
+            if not isinstance(failure, AuthenticationFailed):
+                raise failure from error
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             # the SDK, or the JSON parser, tripped over the answer; the latter keeps its text as ``doc``
             if write:
                 raise self._sdk.unknown(action, f"it cannot be read: {error}") from error
             raise self._unreadable(f"{action} with something", getattr(error, "doc", ""), error) from error
+        raise failure  # alone: azure-identity's error holds the authority's answer, perhaps with the secret
 
     def _members(self, page: Any) -> list[Any]:
         """Return the members of one page of a list or query."""
