@@ -10,6 +10,7 @@ from airflow_provider_adfruns._lazily import Lazily
 from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput
 from airflow_provider_adfruns.adf.names import check_run_ids
 from airflow_provider_adfruns.batch.selection import check_choice, listed, rerunnable_statuses, select_windows
+from airflow_provider_adfruns.links import view_of
 from airflow_provider_adfruns.operators.base import AdfRunsOperator
 from airflow_provider_adfruns.operators.state import TaskBatch, TaskLedger
 from airflow_provider_adfruns.parameters import as_bool, count, is_templated, positive
@@ -318,7 +319,7 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         """Rerun, and wait or defer."""
         run_ids = check_run_ids(listed(self.run_ids))
         check_rerun_from(self.rerun_from, self.start_activity_name)
-        self.link_to(context, "pipelineruns")
+        self.link_to(context, view_of(run_ids))
         batch = TaskBatch(context)
         with self.hook as hook:
             report = hook.run(
@@ -331,6 +332,8 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
                     dry_run=as_bool(self.dry_run, "dry_run"),
                 )
             )
+            if report.run_ids and not report.dry_run:
+                self.link_to(context, view_of(report.run_ids))
             if report.dry_run or not self.wait_for_completion or not report.run_ids:
                 return self._finish(context, report, (), None, has_waited=False)
             deadline = hook.run(self._deadline)
@@ -351,9 +354,9 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired."""
-        self.link_to(context, "pipelineruns")
         runs = [watches.WatchedRun(**run) for run in event["runs"]]
         report = recoveries.RecoveryReport.from_json(event["report"])
+        self.link_to(context, view_of(report.run_ids))
         return self._finish(context, report, runs, triggers.error_of(event))
 
     async def _deadline(self, client: FactoryClient) -> datetime:
