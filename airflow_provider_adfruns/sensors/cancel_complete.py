@@ -16,6 +16,7 @@ from airflow_provider_adfruns.adf.pause import pause
 from airflow_provider_adfruns.batch.selection import listed
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
 from airflow_provider_adfruns.links import AdfStudioLink, leave_link, view_of
+from airflow_provider_adfruns.metrics import tell_outcome
 from airflow_provider_adfruns.parameters import as_bool, is_templated
 
 if TYPE_CHECKING:
@@ -211,6 +212,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         return self._hook.run(look)
 
     def _finish(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
+        tell_outcome(self, result)
         self.log.info("All runs are final:\n%s", watches.runs_table(result["runs"]))
         if self.do_xcom_push:
             context["ti"].xcom_push(key="run_ids", value=result["run_ids"])
