@@ -12,6 +12,7 @@ from airflow_provider_adfruns.adf.errors import (
     AuthenticationFailed,
     FactoryNotFound,
     NotFound,
+    OutcomeUnknown,
     PipelineNotFound,
     PipelineRunNotFound,
     TriggerNotFound,
@@ -24,6 +25,7 @@ from airflow_provider_adfruns.adf.pacing import Bucket, Limit, Pacer, shared_pac
 from airflow_provider_adfruns.adf.pause import elapsed, pause
 from airflow_provider_adfruns.adf.queries import query_body
 from airflow_provider_adfruns.adf.sharing import shared_client
+from airflow_provider_adfruns.adf.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,6 +57,8 @@ class FactoryClient:
     :param pacer: for a principal whose limits are not the documented ones, to be shared by all its clients;
         default this process's own for the principal in its subscription.
     :param gate: may be closed to stop all writes, which then raise ``WritesStopped``.
+
+    ``tally`` counts what became of its requests.
     """
 
     def __init__(
@@ -72,7 +76,8 @@ class FactoryClient:
         shared = shared_pacer(connection.arm_endpoint, connection.address.subscription_id, principal)
         if trouble_budget_seconds is None:
             trouble_budget_seconds = connection.trouble_budget_seconds
-        self._sending = (pacer or shared, trouble_budget_seconds, gate)
+        self.tally = Tally()
+        self._sending = (pacer or shared, trouble_budget_seconds, gate, self.tally)
         self._exit = AsyncExitStack()
         self._sdk: Any = None  # azure's types would be imported with it
         self._client: Any = None
@@ -380,7 +385,7 @@ class FactoryClient:
         while self._cap is not None and (wait := self._cap.take(elapsed())) > 0:
             await pause(wait)
         try:
-            return await operation(
+            answer = await operation(
                 address.resource_group_name,
                 address.factory_name,
                 *arguments,
@@ -389,14 +394,22 @@ class FactoryClient:
                 **options,
             )
         except self._sdk.AzureError as error:
-            raise self._sdk.translate(
+            failure = self._sdk.translate(
                 error, action=action, connection=self.connection, write=write, not_found=not_found
-            ) from error
+            )
+            if not isinstance(failure, AuthenticationFailed):
+                self.tally.ambiguous += isinstance(failure, OutcomeUnknown)
+                raise failure from error
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             # the SDK, or the JSON parser, tripped over the answer; the latter keeps its text as ``doc``
             if write:
+                self.tally.ambiguous += 1
                 raise self._sdk.unknown(action, f"it cannot be read: {error}") from error
             raise unreadable(f"{action} with something", getattr(error, "doc", ""), error, address) from error
+        else:
+            self.tally.submitted += write
+            return answer
+        raise failure  # alone: azure-identity's error holds the authority's answer, perhaps with the secret
 
 
 def _import_sdk() -> ModuleType:

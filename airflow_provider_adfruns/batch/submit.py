@@ -218,7 +218,8 @@ class Submission:
 
     async def _settle(self) -> None:
         """Look for what is unclear until it shows, or has had time enough to show."""
-        if not self._at(Step.UNCLEAR):
+        asked = len(self._at(Step.UNCLEAR))
+        if not asked:
             return
         until: datetime | None = None
         while True:
@@ -226,6 +227,7 @@ class Submission:
             await self._look()
             unclear = len(self._at(Step.UNCLEAR))
             if not unclear:
+                self._client.tally.settled += asked
                 return
             if until is not None and began > until:
                 break
@@ -237,6 +239,7 @@ class Submission:
         for outcome in self._at(Step.UNCLEAR):
             log.info("Window %s: no rerun has shown, so it was not carried out", outcome.window)
             self._outcomes[outcome.window] = replace(outcome, step=Step.PLANNED, problem="")
+        self._client.tally.settled += asked
 
     async def _send_planned(self) -> None:
         """Send what is planned, a few windows at a time, looking before each few what others have done."""

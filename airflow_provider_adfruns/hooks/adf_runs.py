@@ -12,6 +12,7 @@ from airflow.sdk import BaseHook
 from airflow_provider_adfruns.adf.client import FactoryClient
 from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput
 from airflow_provider_adfruns.adf.identity import FactoryConnection, read_connection
+from airflow_provider_adfruns.metrics import tell_requests
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -108,7 +109,10 @@ class AdfRunsHook(BaseHook):
         async with FactoryClient(
             connection, trouble_budget_seconds=trouble_budget_seconds, gate=self._gate
         ) as client:
-            yield client
+            try:
+                yield client
+            finally:
+                self._tell(client)
 
     def run(
         self,
@@ -133,7 +137,10 @@ class AdfRunsHook(BaseHook):
             async with FactoryClient(
                 connection, trouble_budget_seconds=trouble_budget_seconds, gate=self._gate
             ) as client:
-                return await work(client)
+                try:
+                    return await work(client)
+                finally:
+                    self._tell(client)
 
         return asyncio.run(with_client())
 
@@ -159,11 +166,15 @@ class AdfRunsHook(BaseHook):
 
     def _close(self) -> None:
         if self._runner is not None and self._shared is not None:
+            self._tell(self._shared)
             try:
                 self._runner.run(self._shared.__aexit__())
             finally:
                 self._runner.close()
                 self._runner = self._shared = None
+
+    def _tell(self, client: FactoryClient) -> None:
+        tell_requests(client.tally, self.azure_data_factory_conn_id)
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask for the factory, and say what is wrong: secret, permission, names or network."""

@@ -14,6 +14,7 @@ from airflow_provider_adfruns.adf.errors import InvalidInput
 from airflow_provider_adfruns.batch.selection import aware_time
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
 from airflow_provider_adfruns.links import AdfStudioLink, leave_link
+from airflow_provider_adfruns.metrics import tell_outcome
 from airflow_provider_adfruns.parameters import is_templated, positive
 from airflow_provider_adfruns.results import (
     check_result_path,
@@ -170,6 +171,7 @@ class AdfRunsOperator(BaseOperator):
         :return: what is in XCom: the result, or its summary where the whole is in a file.
         """
         left = dict(result)
+        tell_outcome(self, result)
         try:
             if self.result_path is not None:
                 left = self._leave_in_file(context, result, problems)

@@ -9,6 +9,7 @@ from airflow_provider_adfruns._lazily import Lazily
 from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput
 from airflow_provider_adfruns.adf.names import check_run_ids
 from airflow_provider_adfruns.batch.selection import OnRunning, check_choice, listed, select_windows
+from airflow_provider_adfruns.links import view_of
 from airflow_provider_adfruns.operators.base import AdfRunsOperator
 from airflow_provider_adfruns.parameters import as_bool, is_templated
 
@@ -164,8 +165,7 @@ class AdfCancelPipelineRunOperator(_CancelOperator):
 
     def view(self) -> str:
         """Return the page of the one run, or of all."""
-        run_ids = check_run_ids(listed(self.run_ids))
-        return f"pipelineruns/{run_ids[0]}" if len(run_ids) == 1 else "pipelineruns"
+        return view_of(check_run_ids(listed(self.run_ids)))
 
     async def request(self, client: FactoryClient, *, dry_run: bool) -> reports.CancelReport:
         """Ask for the cancels."""

@@ -9,6 +9,7 @@ from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput
 from airflow_provider_adfruns.adf.names import check_run_ids
 from airflow_provider_adfruns.batch.judgement import FailIf, check_fail_if
 from airflow_provider_adfruns.batch.selection import listed
+from airflow_provider_adfruns.links import view_of
 from airflow_provider_adfruns.operators.base import AdfRunsOperator
 from airflow_provider_adfruns.operators.state import TaskBatch
 from airflow_provider_adfruns.parameters import as_bool, is_templated
@@ -99,7 +100,7 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         check_rerun_from(self.rerun_from, self.start_activity_name)
         check_fail_if(self.fail_if)
         dry_run = as_bool(self.dry_run, "dry_run")
-        self.link_to(context, "pipelineruns")
+        self.link_to(context, view_of(run_ids))
         self.prepare(context)
         batch = TaskBatch(context)
         with self.hook as hook:
@@ -125,6 +126,8 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
                 batch.sent()
             if report.stopped is not None:
                 return self._finish(context, report, (), report.stopped, has_waited=False)
+            if report.run_ids and not dry_run:
+                self.link_to(context, view_of(report.run_ids))
             if report.dry_run or not self.wait_for_completion or not report.run_ids:
                 return self._finish(context, report, (), None, has_waited=False)
             watched: dict[str, Any] = {"pipeline_run_ids": report.run_ids, "include_children": False}
@@ -144,9 +147,9 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired."""
-        self.link_to(context, "pipelineruns")
         runs = [watches.WatchedRun(**run) for run in event["runs"]]
         report = recoveries.RecoveryReport.from_json(event["report"])
+        self.link_to(context, view_of(report.run_ids))
         return self._finish(context, report, runs, triggers.error_of(event))
 
     async def _follow(

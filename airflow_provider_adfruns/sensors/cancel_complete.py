@@ -15,7 +15,8 @@ from airflow_provider_adfruns.adf.names import check_run_ids, check_trigger_name
 from airflow_provider_adfruns.adf.pause import pause
 from airflow_provider_adfruns.batch.selection import listed
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
-from airflow_provider_adfruns.links import AdfStudioLink, leave_link
+from airflow_provider_adfruns.links import AdfStudioLink, leave_link, view_of
+from airflow_provider_adfruns.metrics import tell_outcome
 from airflow_provider_adfruns.parameters import as_bool, is_templated
 
 if TYPE_CHECKING:
@@ -170,11 +171,8 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
 
     def _view(self) -> str:
         """Return the page of the one pipeline run, or of all runs of a kind."""
-        watched = self._watched()
-        run_ids = watched["pipeline_run_ids"]
-        if not run_ids:
-            return "triggerruns"
-        return f"pipelineruns/{run_ids[0]}" if len(run_ids) == 1 else "pipelineruns"
+        run_ids = self._watched()["pipeline_run_ids"]
+        return view_of(run_ids) if run_ids else "triggerruns"
 
     def _watched(self) -> dict[str, Any]:
         """Check the parameters. :return: the arguments of a watch or trigger."""
@@ -214,6 +212,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         return self._hook.run(look)
 
     def _finish(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
+        tell_outcome(self, result)
         self.log.info("All runs are final:\n%s", watches.runs_table(result["runs"]))
         if self.do_xcom_push:
             context["ti"].xcom_push(key="run_ids", value=result["run_ids"])
