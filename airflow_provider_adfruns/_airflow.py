@@ -4,12 +4,15 @@ from __future__ import annotations
 
 try:
     from airflow.sdk.configuration import conf
-    from airflow.sdk.exceptions import AirflowSensorTimeout
+    from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 except ImportError:  # Airflow 3.1
     from airflow.configuration import conf
-    from airflow.exceptions import AirflowSensorTimeout  # type: ignore[no-redef]
+    from airflow.exceptions import (  # type: ignore[no-redef]
+        AirflowSensorTimeout,
+        AirflowSkipException,
+    )
 
-__all__ = ["AirflowSensorTimeout", "default_deferrable"]
+__all__ = ["AirflowSensorTimeout", "AirflowSkipException", "default_deferrable"]
 
 
 def default_deferrable() -> bool:

@@ -134,7 +134,7 @@ CASES: list[Case] = [
     ),
 ]
 NEVER_TEMPLATED: list[Case] = [
-    (CANCEL, {"run_ids": None}, r"run_ids: None is .* list"),
+    (CANCEL, {"run_ids": None}, r"neither run_ids nor a selection is given. Expected run_ids, or some of"),
     (SENSOR, {"pipeline_run_ids": None}, "neither pipeline_run_ids nor trigger_run_ids are given. Expected"),
     (
         TRIGGER_SENSOR,

@@ -27,8 +27,29 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
 
 PLACE = ("azure_data_factory_conn_id", "resource_group_name", "factory_name")
+CANCEL_TEMPLATED = {
+    *PLACE,
+    "run_ids",
+    "pipeline_names",
+    "statuses",
+    "started_after",
+    "started_before",
+    "trigger_name",
+    "trigger_run_id",
+    "run_group_id",
+    "order",
+    "queued_first",
+    "if_none",
+    "is_recursive",
+    "dry_run",
+}
 TASKS: list[tuple[Callable[..., BaseOperator], dict[str, Any], set[str]]] = [
-    (AdfCancelPipelineRunOperator, {"run_ids": ["a", "b"]}, {*PLACE, "run_ids", "is_recursive", "dry_run"}),
+    (AdfCancelPipelineRunOperator, {"run_ids": ["a", "b"]}, CANCEL_TEMPLATED),
+    (
+        AdfCancelPipelineRunOperator,
+        {"pipeline_names": ["load"], "statuses": ["Queued"], "order": "children_first", "max_runs": 5},
+        CANCEL_TEMPLATED,
+    ),
     (
         AdfCancelWaitingTriggerRunOperator,
         {"trigger_name": "hourly", **NIGHT_RANGE, "on_running": "skip"},
