@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import deque
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
+from airflow_provider_adfruns.adf.answers import Answer, Parsed, members, parsed, unreadable
 from airflow_provider_adfruns.adf.errors import (
     AuthenticationFailed,
     FactoryNotFound,
@@ -24,7 +26,7 @@ from airflow_provider_adfruns.adf.pause import elapsed, pause
 from airflow_provider_adfruns.adf.queries import query_body
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from types import ModuleType
 
@@ -35,14 +37,7 @@ TROUBLE_BUDGET_SECONDS = 120.0
 """How long one request is repeated through trouble by default, in seconds."""
 
 _MOST_PAGES = 10_000
-
-
-class _FromWire(Protocol):
-    @classmethod
-    def from_wire(cls, wire: Mapping[str, Any]) -> Self: ...
-
-
-_Parsed = TypeVar("_Parsed", bound=_FromWire)
+_ANSWERS_KEPT = 500
 
 
 class FactoryClient:
@@ -57,6 +52,8 @@ class FactoryClient:
         repeated: it raises ``OutcomeUnknown``.
     :param pacer: for a principal whose limits are not the documented ones, to be shared by all its clients;
         default this process's own for the principal in its subscription.
+
+    ``answers`` are the latest 500 answers, oldest first, with the ids by which Microsoft finds a request.
     """
 
     def __init__(
@@ -67,6 +64,7 @@ class FactoryClient:
         pacer: Pacer | None = None,
     ) -> None:
         self.connection = connection
+        self.answers: deque[Answer] = deque(maxlen=_ANSWERS_KEPT)
         self._trouble_budget_seconds = trouble_budget_seconds
         cap = connection.max_requests_per_second
         self._cap = None if cap is None else Bucket(Limit(1, cap))
@@ -125,7 +123,7 @@ class FactoryClient:
             action=f"reading pipeline run {run_id}",
             not_found=PipelineRunNotFound,
         )
-        return self._parse(PipelineRun, wire)
+        return parsed(self.connection.address, PipelineRun, wire)
 
     async def query_pipeline_runs(
         self,
@@ -133,12 +131,14 @@ class FactoryClient:
         last_updated_after: datetime,
         last_updated_before: datetime,
         filters: Sequence[RunFilter] = (),
+        most_pages: int | None = None,
     ) -> list[PipelineRun]:
         """Query the factory's pipeline runs, all pages, in no order; may lag some seconds behind.
 
         :param last_updated_after: only runs updated at this time or later.
         :param last_updated_before: only runs updated at this time or earlier; may lie ahead.
         :param filters: operands PipelineName, RunStart, RunEnd, Status, RunGroupId, LatestOnly.
+        :param most_pages: read at most so many, for whoever can do with some of the runs; default all.
         """
         return await self._query(
             PipelineRun,
@@ -149,6 +149,7 @@ class FactoryClient:
             last_updated_after,
             last_updated_before,
             filters,
+            most_pages,
         )
 
     async def query_trigger_runs(
@@ -312,7 +313,7 @@ class FactoryClient:
             action=f"reading trigger {trigger_name!r}",
             not_found=TriggerNotFound,
         )
-        return self._parse(Trigger, wire)
+        return parsed(self.connection.address, Trigger, wire)
 
     async def list_triggers(self) -> list[Trigger]:
         """List the factory's triggers, all pages."""
@@ -327,27 +328,32 @@ class FactoryClient:
                 pass
 
         await self._call(walk, action="listing triggers")
-        return [self._parse(Trigger, wire) for page in pages for wire in self._members(page)]
+        return [
+            parsed(self.connection.address, Trigger, wire)
+            for page in pages
+            for wire in members(self.connection.address, page)
+        ]
 
     async def _query(
         self,
-        kind: type[_Parsed],
+        kind: type[Parsed],
         send: Callable[[Any], Any],
-        key: Callable[[_Parsed], str],
+        key: Callable[[Parsed], str],
         after: datetime,
         before: datetime,
         filters: Sequence[RunFilter],
-    ) -> list[_Parsed]:
-        """Collect all pages, each run once: runs may move between pages while they are read."""
-        found: dict[str, _Parsed] = {}
+        most_pages: int | None = None,
+    ) -> list[Parsed]:
+        """Collect pages, each run once: runs may move between pages while they are read."""
+        found: dict[str, Parsed] = {}
         token: str | None = None
-        for _ in range(_MOST_PAGES):
+        for number in range(1, _MOST_PAGES + 1):
             wire = await send(query_body(after, before, tuple(filters), token))
-            for member in self._members(wire):
-                parsed = self._parse(kind, member)
-                found[key(parsed)] = parsed
+            for member in members(self.connection.address, wire):
+                run = parsed(self.connection.address, kind, member)
+                found[key(run)] = run
             following = wire.get("continuationToken")
-            if not following:
+            if not following or number == most_pages:
                 return list(found.values())
             if following == token:
                 break
@@ -370,11 +376,19 @@ class FactoryClient:
         address = self.connection.address
         while self._cap is not None and (wait := self._cap.take(elapsed())) > 0:
             await pause(wait)
+
+        def body_of(response: Any, _: object, __: object) -> Any:
+            answer = response.http_response
+            self.answers.append(Answer.of(action, answer))
+            return answer.json() if answer.text() else None  # the older generation answers empty bodies
+
         try:
             return await operation(
-                address.resource_group_name, address.factory_name, *arguments, cls=_body_of, **options
+                address.resource_group_name, address.factory_name, *arguments, cls=body_of, **options
             )
         except self._sdk.AzureError as error:
+            if (refusal := getattr(error, "response", None)) is not None:
+                self.answers.append(Answer.of(action, refusal))
             raise self._sdk.translate(
                 error, action=action, connection=self.connection, write=write, not_found=not_found
             ) from error
@@ -382,35 +396,12 @@ class FactoryClient:
             # the SDK, or the JSON parser, tripped over the answer; the latter keeps its text as ``doc``
             if write:
                 raise self._sdk.unknown(action, f"it cannot be read: {error}") from error
-            raise self._unreadable(f"{action} with something", getattr(error, "doc", ""), error) from error
-
-    def _members(self, page: Any) -> list[Any]:
-        """Return the members of one page of a list or query."""
-        if isinstance(page, dict) and isinstance(page.get("value"), list):
-            return list(page["value"])
-        raise self._unreadable("a query with a page", page, "it has no list 'value'")
-
-    def _parse(self, kind: type[_Parsed], wire: Any) -> _Parsed:
-        try:
-            return kind.from_wire(wire)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise self._unreadable(f"with a {kind.__name__}", wire, error) from error
-
-    def _unreadable(self, what: str, wire: Any, why: Exception | str) -> UnexpectedAnswer:
-        reason = why if isinstance(why, str) else f"{type(why).__name__}: {why}"
-        return UnexpectedAnswer(
-            f"{self.connection.address} answered {what} that this package cannot read ({reason}):"
-            f" {str(wire)[:500]}"
-        )
+            raise unreadable(
+                self.connection.address, f"{action} with something", getattr(error, "doc", ""), error
+            ) from error
 
 
 def _import_sdk() -> ModuleType:
     from airflow_provider_adfruns.adf import sdk  # noqa: PLC0415 - parsing a DAG must not import azure
 
     return sdk
-
-
-def _body_of(response: Any, _: object, __: object) -> Any:
-    """Return an answer's JSON as it was on the wire; None for the empty bodies of the older generation."""
-    answer = response.http_response
-    return answer.json() if answer.text() else None

@@ -17,11 +17,12 @@ from airflow_provider_adfruns.adf.errors import (
 )
 from airflow_provider_adfruns.adf.pause import pause
 from airflow_provider_adfruns.adf.queries import RunFilter
+from airflow_provider_adfruns.batch.final_watch import read_tree
 from airflow_provider_adfruns.batch.plan import CancelPlan, Exclusion, plan_cancels
 from airflow_provider_adfruns.batch.report import CancelOutcome, CancelReport, skipped_json, some
 from airflow_provider_adfruns.batch.rerun import read_history, tumbling_window_trigger
 from airflow_provider_adfruns.batch.selection import OnRunning
-from airflow_provider_adfruns.batch.watch import AHEAD, QUERY_LAG_PATIENCE, at_once, child_run_ids
+from airflow_provider_adfruns.batch.watch import AHEAD, QUERY_LAG_PATIENCE, at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -93,10 +94,9 @@ async def _cancel_pipeline_run(
 
 
 async def _with_children_left(client: FactoryClient, outcome: CancelOutcome, why: str) -> CancelOutcome:
-    """Note and name the child runs that will run to completion."""
-    ids = await child_run_ids(client, outcome.run_id)
-    children = await at_once(client.get_pipeline_run(child) for child in ids)
-    left = tuple(child.run_id for child in children if not child.status.is_final)
+    """Note and name the runs it has started, at any depth, that will run to completion."""
+    tree = await read_tree(client, [outcome.run_id])
+    left = tuple(run.run_id for run in tree if run.run_id != outcome.run_id and not run.is_final)
     if left:
         log.warning(
             "Pipeline run %s (%s) has started child runs that will run to completion, since %s: %s. To end"

@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     from airflow.sdk.bases.operatorlink import BaseOperatorLink
 
     from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.batch import final_watch as final_watches
     from airflow_provider_adfruns.batch import report as reports
     from airflow_provider_adfruns.batch import watch as watches
     from airflow_provider_adfruns.triggers import runs as triggers
 else:
+    final_watches = Lazily("airflow_provider_adfruns.batch.final_watch")
     reports = Lazily("airflow_provider_adfruns.batch.report")
     watches = Lazily("airflow_provider_adfruns.batch.watch")
     triggers = Lazily("airflow_provider_adfruns.triggers.runs")
@@ -203,7 +205,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         wanted = self._watched()
 
         async def look(client: FactoryClient) -> _Look:
-            watch = watches.RunsFinalWatch(client, **wanted)
+            watch = final_watches.RunsFinalWatch(client, **wanted)
             await watch.look()
             while not {run.run_id for run in watch.runs}.issuperset(wanted["trigger_run_ids"]):
                 await pause(_LAG_POLL_SECONDS)
@@ -214,7 +216,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         return self._hook.run(look)
 
     def _finish(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
-        self.log.info("All runs are final:\n%s", watches.runs_table(result["runs"]))
+        self.log.info("All runs are final:\n%s", watches.runs_table([watches.WatchedRun.from_json(run) for run in result["runs"]]))
         if self.do_xcom_push:
             context["ti"].xcom_push(key="run_ids", value=result["run_ids"])
         return result

@@ -14,9 +14,10 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_adfruns.adf import errors
 from airflow_provider_adfruns.adf.errors import AdfRunsError, WaitTimedOut
+from airflow_provider_adfruns.batch.final_watch import RunsFinalWatch
 from airflow_provider_adfruns.batch.report import RerunReport
 from airflow_provider_adfruns.batch.rerun import RerunWatch
-from airflow_provider_adfruns.batch.watch import RunsFinalWatch, Watch, wait_until_done
+from airflow_provider_adfruns.batch.watch import Watch, wait_until_done
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from airflow_provider_adfruns.batch.cancel import (
     with_final_statuses,
 )
 from airflow_provider_adfruns.batch.selection import OnRunning, select_windows
-from airflow_provider_adfruns.batch.watch import RunsFinalWatch, wait_until_done
+from airflow_provider_adfruns.batch.final_watch import RunsFinalWatch
+from airflow_provider_adfruns.batch.watch import wait_until_done
 from tests.adf.talking import talk
 from tests.conftest import calls
 
