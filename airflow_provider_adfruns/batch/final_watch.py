@@ -103,6 +103,7 @@ class RunsFinalWatch:
             await self._tree.get([each.run.run_id for each in self.due if not each.run.is_final])
             self.due = due(self.memory, self._rules, now)
         self._unsettled = self._tree.unsettled(now)
+        self.memory.runs = {run.run_id: run for run in self.runs}
         self.is_done = not self.unfinished()
         return self.is_done or bool(self.due)
 

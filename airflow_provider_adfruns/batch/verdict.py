@@ -72,7 +72,8 @@ class Memory:
         :param now: the service's time.
         """
         for finding in findings:
-            self.noticed[finding.run.run_id] = finding.what
+            before = self.noticed.get(finding.run.run_id, ())
+            self.noticed[finding.run.run_id] = tuple(dict.fromkeys(before + finding.what))
             self.acted_at[finding.run.run_id] = now
 
 

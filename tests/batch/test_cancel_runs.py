@@ -22,8 +22,8 @@ from airflow_provider_adfruns.batch.cancel import (
     check_outcome,
     with_final_statuses,
 )
-from airflow_provider_adfruns.batch.selection import OnRunning, select_windows
 from airflow_provider_adfruns.batch.final_watch import RunsFinalWatch
+from airflow_provider_adfruns.batch.selection import OnRunning, select_windows
 from airflow_provider_adfruns.batch.watch import wait_until_done
 from tests.adf.talking import talk
 from tests.conftest import calls

@@ -89,16 +89,16 @@ def test_is_recursive_is_passed_on(factory: Start, is_recursive: bool | str) -> 
     assert call.query["isRecursive"].lower() == str(is_recursive).lower()
 
 
-def test_without_recursion_a_warning_and_the_result_name_the_child_that_goes_on(
+def test_without_recursion_a_warning_and_the_result_name_the_children_that_go_on(
     factory: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     emulator = factory(FAMILY)
-    child = children(emulator)["close_region"]
+    left = [children(emulator)[name] for name in ("close_region", "close_shop")]
     with caplog.at_level(logging.WARNING, logger="airflow_provider_adfruns"):
         result = cancel(run_ids="day", is_recursive=False).run()
     warned = [record.getMessage() for record in caplog.records if "airflow_provider" in record.name]
-    assert [child in message and "run to completion" in message for message in warned] == [True]
-    assert [each["left_running"] for each in result["runs"]] == [[child]]
+    assert ["; ".join(left) in message and "run to completion" in message for message in warned] == [True]
+    assert [each["left_running"] for each in result["runs"]] == [left]
 
 
 def test_without_recursion_the_children_run_to_completion(factory: Start) -> None:
