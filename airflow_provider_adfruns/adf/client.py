@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import deque
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow_provider_adfruns.adf.answers import body_of, members, parsed, unreadable
+from airflow_provider_adfruns.adf.answers import Answer, Parsed, members, parsed, unreadable
 from airflow_provider_adfruns.adf.errors import (
     AuthenticationFailed,
     FactoryNotFound,
@@ -39,6 +40,7 @@ TROUBLE_BUDGET_SECONDS = 120.0
 """How long one request is repeated through trouble by default, in seconds."""
 
 _MOST_PAGES = 10_000
+_ANSWERS_KEPT = 500
 
 
 class FactoryClient:
@@ -58,6 +60,8 @@ class FactoryClient:
     :param pacer: for a principal whose limits are not the documented ones, to be shared by all its clients;
         default this process's own for the principal in its subscription.
     :param gate: may be closed to stop all writes, which then raise ``WritesStopped``.
+
+    ``answers`` are the latest 500 answers, oldest first, with the ids by which Microsoft finds a request.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class FactoryClient:
         gate: WriteGate | None = None,
     ) -> None:
         self.connection = connection
+        self.answers: deque[Answer] = deque(maxlen=_ANSWERS_KEPT)
         cap = connection.max_requests_per_second
         self._cap = None if cap is None else Bucket(Limit(1, cap))
         principal = connection.client_id or connection.conn_id
@@ -122,7 +127,7 @@ class FactoryClient:
             action=f"reading pipeline run {run_id}",
             not_found=PipelineRunNotFound,
         )
-        return parsed(PipelineRun, wire, self.connection.address)
+        return parsed(self.connection.address, PipelineRun, wire)
 
     async def query_pipeline_runs(
         self,
@@ -130,12 +135,14 @@ class FactoryClient:
         last_updated_after: datetime,
         last_updated_before: datetime,
         filters: Sequence[RunFilter] = (),
+        most_pages: int | None = None,
     ) -> list[PipelineRun]:
         """Query the factory's pipeline runs, all pages, in no order; may lag some seconds behind.
 
         :param last_updated_after: only runs updated at this time or later.
         :param last_updated_before: only runs updated at this time or earlier; may lie ahead.
         :param filters: operands PipelineName, RunStart, RunEnd, Status, RunGroupId, LatestOnly.
+        :param most_pages: read at most so many, for whoever can do with some of the runs; default all.
         """
         return await self._query(
             PipelineRun,
@@ -146,6 +153,7 @@ class FactoryClient:
             last_updated_after,
             last_updated_before,
             filters,
+            most_pages,
         )
 
     async def query_trigger_runs(
@@ -309,7 +317,7 @@ class FactoryClient:
             action=f"reading trigger {trigger_name!r}",
             not_found=TriggerNotFound,
         )
-        return parsed(Trigger, wire, self.connection.address)
+        return parsed(self.connection.address, Trigger, wire)
 
     async def list_triggers(self) -> list[Trigger]:
         """List the factory's triggers, all pages."""
@@ -324,8 +332,11 @@ class FactoryClient:
                 pass
 
         await self._call(walk, action="listing triggers")
-        address = self.connection.address
-        return [parsed(Trigger, wire, address) for page in pages for wire in members(page, address)]
+        return [
+            parsed(self.connection.address, Trigger, wire)
+            for page in pages
+            for wire in members(self.connection.address, page)
+        ]
 
     async def get_pipeline_name(self, pipeline_name: str) -> str:
         """Ask for a pipeline, and return its name as it was published: the API's paths do not mind the case.
@@ -339,7 +350,7 @@ class FactoryClient:
             not_found=PipelineNotFound,
         )
         if not isinstance(wire, dict) or "name" not in wire:
-            raise unreadable("with a pipeline", wire, "it has no name", self.connection.address)
+            raise unreadable(self.connection.address, "with a pipeline", wire, "it has no name")
         return str(wire["name"])
 
     async def _query(
@@ -350,17 +361,18 @@ class FactoryClient:
         after: datetime,
         before: datetime,
         filters: Sequence[RunFilter],
+        most_pages: int | None = None,
     ) -> list[Parsed]:
-        """Collect all pages, each run once: runs may move between pages while they are read."""
+        """Collect pages, each run once: runs may move between pages while they are read."""
         found: dict[str, Parsed] = {}
         token: str | None = None
-        for _ in range(_MOST_PAGES):
+        for number in range(1, _MOST_PAGES + 1):
             wire = await send(query_body(after, before, tuple(filters), token))
-            for member in members(wire, self.connection.address):
-                run = parsed(kind, member, self.connection.address)
+            for member in members(self.connection.address, wire):
+                run = parsed(self.connection.address, kind, member)
                 found[key(run)] = run
             following = wire.get("continuationToken")
-            if not following:
+            if not following or number == most_pages:
                 return list(found.values())
             if following == token:
                 break
@@ -383,6 +395,12 @@ class FactoryClient:
         address = self.connection.address
         while self._cap is not None and (wait := self._cap.take(elapsed())) > 0:
             await pause(wait)
+
+        def body_of(response: Any, _: object, __: object) -> Any:
+            answer = response.http_response
+            self.answers.append(Answer.of(action, answer))
+            return answer.json() if answer.text() else None  # the older generation answers empty bodies
+
         try:
             return await operation(
                 address.resource_group_name,
@@ -393,6 +411,8 @@ class FactoryClient:
                 **options,
             )
         except self._sdk.AzureError as error:
+            if (refusal := getattr(error, "response", None)) is not None:
+                self.answers.append(Answer.of(action, refusal))
             raise self._sdk.translate(
                 error, action=action, connection=self.connection, write=write, not_found=not_found
             ) from error
@@ -400,7 +420,9 @@ class FactoryClient:
             # the SDK, or the JSON parser, tripped over the answer; the latter keeps its text as ``doc``
             if write:
                 raise self._sdk.unknown(action, f"it cannot be read: {error}") from error
-            raise unreadable(f"{action} with something", getattr(error, "doc", ""), error, address) from error
+            raise unreadable(
+                self.connection.address, f"{action} with something", getattr(error, "doc", ""), error
+            ) from error
 
 
 def _import_sdk() -> ModuleType:

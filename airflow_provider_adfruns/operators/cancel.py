@@ -32,12 +32,14 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.batch import cancel as cancels
     from airflow_provider_adfruns.batch import cancel_report as reports
     from airflow_provider_adfruns.batch import cancel_waiting as waiting_cancels
+    from airflow_provider_adfruns.batch import final_watch as final_watches
     from airflow_provider_adfruns.batch import watch as watches
     from airflow_provider_adfruns.triggers import runs as triggers
 else:
     cancels = Lazily("airflow_provider_adfruns.batch.cancel")
     reports = Lazily("airflow_provider_adfruns.batch.cancel_report")
     waiting_cancels = Lazily("airflow_provider_adfruns.batch.cancel_waiting")
+    final_watches = Lazily("airflow_provider_adfruns.batch.final_watch")
     watches = Lazily("airflow_provider_adfruns.batch.watch")
     triggers = Lazily("airflow_provider_adfruns.triggers.runs")
 
@@ -101,7 +103,7 @@ class _CancelOperator(AdfRunsOperator):
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired."""
         self.link_to(context, self.view())
-        runs = [watches.WatchedRun(**run) for run in event["runs"]]
+        runs = [watches.WatchedRun.from_json(run) for run in event["runs"]]
         return self._finish(
             context, reports.CancelReport.from_json(event["report"]), runs, triggers.error_of(event)
         )
@@ -113,7 +115,7 @@ class _CancelOperator(AdfRunsOperator):
         deadline = await client.now() + timedelta(seconds=self.timeout)
         if self.deferrable:
             return _Begun(report, deadline)
-        watch = watches.RunsFinalWatch(client, **self.watched(report))
+        watch = final_watches.RunsFinalWatch(client, **self.watched(report))
         try:
             await watches.wait_until_done(watch, client, poll_interval=self.poll_interval, deadline=deadline)
         except AdfRunsError as error:

@@ -63,7 +63,17 @@ TASKS: list[tuple[Callable[..., BaseOperator], dict[str, Any], set[str]]] = [
     (
         AdfCancelCompleteSensor,
         {"pipeline_run_ids": "a", "trigger_name": "hourly", "trigger_run_ids": ["b"]},
-        {*PLACE, "pipeline_run_ids", "include_children", "trigger_name", "trigger_run_ids"},
+        {
+            *PLACE,
+            "pipeline_run_ids",
+            "include_children",
+            "trigger_name",
+            "trigger_run_ids",
+            "accept_outcomes",
+            "cancel_requested_at",
+            "on_stuck",
+            "evidence_path",
+        },
     ),
 ]
 EACH = pytest.mark.parametrize(("operator", "parameters", "templated"), TASKS)
