@@ -23,7 +23,7 @@ from airflow_provider_adfruns.adf.model import ActivityRun, PipelineRun, Trigger
 from airflow_provider_adfruns.adf.names import check_pipeline_name, check_run_id, check_trigger_name
 from airflow_provider_adfruns.adf.pacing import Bucket, Limit, Pacer, shared_pacer
 from airflow_provider_adfruns.adf.pause import elapsed, pause
-from airflow_provider_adfruns.adf.queries import query_body
+from airflow_provider_adfruns.adf.queries import pages
 from airflow_provider_adfruns.adf.sharing import shared_client
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 TROUBLE_BUDGET_SECONDS = 120.0
 """How long one request is repeated through trouble by default, in seconds."""
 
-_MOST_PAGES = 10_000
 _ANSWERS_KEPT = 500
 
 
@@ -321,11 +320,11 @@ class FactoryClient:
 
     async def list_triggers(self) -> list[Trigger]:
         """List the factory's triggers, all pages."""
-        pages: list[Any] = []
+        answers: list[Any] = []
 
         async def walk(*arguments: str, **options: Any) -> None:
             options.pop("cls")  # a list's callback gets parsed models; the hook sees the answers themselves
-            hook = lambda response: pages.append(response.http_response.json())  # noqa: E731
+            hook = lambda response: answers.append(response.http_response.json())  # noqa: E731
             async for _ in self._client.triggers.list_by_factory(
                 *arguments, raw_response_hook=hook, **options
             ):
@@ -334,7 +333,7 @@ class FactoryClient:
         await self._call(walk, action="listing triggers")
         return [
             parsed(self.connection.address, Trigger, wire)
-            for page in pages
+            for page in answers
             for wire in members(self.connection.address, page)
         ]
 
@@ -364,23 +363,13 @@ class FactoryClient:
         most_pages: int | None = None,
     ) -> list[Parsed]:
         """Collect pages, each run once: runs may move between pages while they are read."""
+        address = self.connection.address
         found: dict[str, Parsed] = {}
-        token: str | None = None
-        for number in range(1, _MOST_PAGES + 1):
-            wire = await send(query_body(after, before, tuple(filters), token))
-            for member in members(self.connection.address, wire):
-                run = parsed(self.connection.address, kind, member)
+        async for page in pages(send, address, after, before, tuple(filters), most_pages):
+            for member in page:
+                run = parsed(address, kind, member)
                 found[key(run)] = run
-            following = wire.get("continuationToken")
-            if not following or number == most_pages:
-                return list(found.values())
-            if following == token:
-                break
-            token = following
-        raise UnexpectedAnswer(
-            f"a query of {self.connection.address} does not end: its continuation token repeats. "
-            "Nothing was changed; try again later."
-        )
+        return list(found.values())
 
     async def _call(
         self,

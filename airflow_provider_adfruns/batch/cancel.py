@@ -252,7 +252,8 @@ class _SelectionCancel:
 
     async def _cancel(self, runs: Sequence[PipelineRun]) -> None:
         """Cancel runs, wave by wave, as far as ``max_runs`` allows."""
-        for wave in in_waves(runs, self.order, queued_first=self.queued_first):
+        waves = in_waves(runs, self.order, queued_first=self.queued_first)
+        for number, wave in enumerate(waves, 1):
             to_cancel: list[PipelineRun] = []
             for run in wave:
                 if run.status not in self.selection.statuses and run.run_id not in self.outcomes:
@@ -262,12 +263,30 @@ class _SelectionCancel:
                     self.outcomes[run.run_id] = replace(outcome_of(run), problem=problem)
                 else:
                     to_cancel.append(run)
-            done = await at_once(
-                cancel_run(self.client, run, is_recursive=self.is_recursive) for run in to_cancel
-            )
-            for outcome in done:
-                first = self.outcomes.get(outcome.run_id, outcome)
-                self.outcomes[outcome.run_id] = replace(outcome, status_before=first.status_before)
+            await self._send(to_cancel)
+            if self.queued_first and number < len(waves) and wave[0].status is PipelineRunStatus.QUEUED:
+                await self._confirm()
+
+    async def _send(self, runs: Sequence[PipelineRun]) -> None:
+        for outcome in await at_once(
+            cancel_run(self.client, run, is_recursive=self.is_recursive) for run in runs
+        ):
+            first = self.outcomes.get(outcome.run_id, outcome)
+            self.outcomes[outcome.run_id] = replace(outcome, status_before=first.status_before)
+
+    async def _confirm(self) -> None:
+        """See that no queued run is left to start when the running ones are cancelled now.
+
+        A query that lags shows a run that is Queued as such all the same, since it was before.
+        """
+        try:
+            for _ in range(MOST_SENDS):
+                slipped = await self._still_going(await _select(self.client, self.selection))
+                if not slipped:
+                    return
+                await self._send(slipped)
+        except AdfRunsError as error:
+            log.warning("Whether all queued runs are cancelled is seen only at the next look: %s", error)
 
     def _room(self, also: Sequence[PipelineRun]) -> int:
         """Return how many runs may still be cancelled that were not before."""
