@@ -4,14 +4,17 @@ from __future__ import annotations
 
 try:
     from airflow.sdk.configuration import conf
-    from airflow.sdk.exceptions import AirflowSensorTimeout
+    from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
     from airflow.sdk.observability import stats
 except ImportError:  # Airflow 3.1
     from airflow.configuration import conf
-    from airflow.exceptions import AirflowSensorTimeout  # type: ignore[no-redef]
+    from airflow.exceptions import (  # type: ignore[no-redef]
+        AirflowSensorTimeout,
+        AirflowSkipException,
+    )
     from airflow.stats import Stats as stats  # type: ignore[no-redef] # noqa: N813
 
-__all__ = ["AirflowSensorTimeout", "default_deferrable", "stats"]
+__all__ = ["AirflowSensorTimeout", "AirflowSkipException", "default_deferrable", "stats"]
 
 
 def default_deferrable() -> bool:

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 
     from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.batch import clearing
+    from airflow_provider_adfruns.batch import final_watch as final_watches
     from airflow_provider_adfruns.batch import recovery as recoveries
     from airflow_provider_adfruns.batch import watch as watches
     from airflow_provider_adfruns.triggers import runs as triggers
 else:
     clearing = Lazily("airflow_provider_adfruns.batch.clearing")
     recoveries = Lazily("airflow_provider_adfruns.batch.recovery")
+    final_watches = Lazily("airflow_provider_adfruns.batch.final_watch")
     watches = Lazily("airflow_provider_adfruns.batch.watch")
     triggers = Lazily("airflow_provider_adfruns.triggers.runs")
 
@@ -147,7 +149,7 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired."""
-        runs = [watches.WatchedRun(**run) for run in event["runs"]]
+        runs = [watches.WatchedRun.from_json(run) for run in event["runs"]]
         report = recoveries.RecoveryReport.from_json(event["report"])
         self.link_to(context, view_of(report.run_ids))
         return self._finish(context, report, runs, triggers.error_of(event))
@@ -155,7 +157,7 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
     async def _follow(
         self, client: FactoryClient, watched: Mapping[str, Any], deadline: datetime
     ) -> tuple[list[watches.WatchedRun], AdfRunsError | None]:
-        watch = watches.RunsFinalWatch(client, **watched)
+        watch = final_watches.RunsFinalWatch(client, **watched)
         try:
             await watches.wait_until_done(watch, client, poll_interval=self.poll_interval, deadline=deadline)
         except AdfRunsError as error:
