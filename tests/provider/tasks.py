@@ -78,11 +78,17 @@ class Task:
         return getattr(self.make(), deferral.method_name)(self.ti.context, json.loads(json.dumps(event)))
 
     def run(self) -> Any:
-        """Execute, and where the task defers let the trigger fire and resume. :return: the result."""
+        """Execute, and as often as the task defers let the trigger fire and resume. :return: the result."""
+        deferral: TaskDeferred
         try:
             return self.begin()
-        except TaskDeferred as deferral:
-            return self.resume(deferral, event_of(through_json(deferral.trigger)))
+        except TaskDeferred as first:
+            deferral = first
+        while True:
+            try:
+                return self.resume(deferral, event_of(through_json(deferral.trigger)))
+            except TaskDeferred as again:
+                deferral = again
 
 
 def through_json(trigger: BaseTrigger) -> BaseTrigger:
