@@ -21,13 +21,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--regions", type=int, default=19, help="runs of the second level; default 19")
     parser.add_argument("--shops", type=int, default=20, help="runs that each of these starts; default 20")
     options = parser.parse_args(arguments)
-    bad: list[int] = []
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="adfruns-cancels-") as home:
         os.environ |= {"AIRFLOW_HOME": home, "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
-        for seed in range(options.first_seed, options.first_seed + options.seeds):
-            if not _one(seed, options.regions, options.shops):
-                bad.append(seed)
+        seeds = range(options.first_seed, options.first_seed + options.seeds)
+        bad = [seed for seed in seeds if not _one(seed, options.regions, options.shops)]
     spent = time.monotonic() - began
     print(
         f"{options.seeds} trees in {spent:.0f} s, {len(bad)} verdicts wrong{f': seeds {bad}' if bad else ''}"
