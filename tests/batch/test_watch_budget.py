@@ -53,10 +53,7 @@ def forest(count: int, noise: int = 0, **options: Any) -> dict[str, Any]:
         },
         "runs": [
             {"pipeline": "parent", "status": "InProgress", "started": "-PT1M", "count": count},
-            *(
-                [{"pipeline": "other", "status": "InProgress", "started": "-PT1M", "count": noise}]
-                * (noise > 0)
-            ),
+            *other,
         ],
         **options,
     }
