@@ -10,7 +10,7 @@ from airflow_provider_adfruns.adf.queries import HISTORY
 from airflow_provider_adfruns.batch.cancel_rules import OnStuck
 from airflow_provider_adfruns.batch.evidence import Evidence, RunEvidence
 from airflow_provider_adfruns.batch.verdict import cancelled_at, is_stuck, late_activities
-from airflow_provider_adfruns.batch.watch import AHEAD, at_once
+from airflow_provider_adfruns.batch.watch import AHEAD, QUERY_LAG_PATIENCE, at_once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,28 +33,37 @@ async def take_up(
     """Do what the rules say about stuck and violated runs, and remember that it was done.
 
     A run is cancelled again by itself, not recursively: runs that it has started and that were never to be
-    cancelled are not touched. A cancel whose answer is lost counts as done; it comes again after
-    ``stuck_after``, when a look has shown that the run is still Canceling.
+    cancelled are not touched. A cancel whose answer is lost cannot be told from one that does nothing: it
+    comes again when a look, half a minute later or more, has shown that the run is Canceling still.
 
     :param due: what to do it about, as a look has just found it.
     :return: the evidence, with the answers to the new cancels.
     """
+    unclear: list[str] = []
     if rules.on_stuck is OnStuck.CANCEL_AGAIN:
-        await at_once(_cancel_again(client, each.run) for each in due if not each.run.is_final)
-    memory.note(due, await client.now())
+        going_on = [each.run for each in due if not each.run.is_final]
+        clear = await at_once(_cancel_again(client, run) for run in going_on)
+        unclear = [run.run_id for run, is_clear in zip(going_on, clear, strict=True) if not is_clear]
+    now = await client.now()
+    memory.note(due, now)
+    if rules.stuck_after:
+        memory.acted_at.update(dict.fromkeys(unclear, now - rules.stuck_after + QUERY_LAG_PATIENCE))
     reason = f"the cancel of {len(due)} runs is stuck or violated"
     return await gather_evidence(client, memory, rules, [each.run for each in due], reason)
 
 
-async def _cancel_again(client: FactoryClient, run: WatchedRun) -> None:
+async def _cancel_again(client: FactoryClient, run: WatchedRun) -> bool:
+    """Cancel a run. :return: whether it is known what became of that."""
     try:
         await client.cancel_pipeline_run(run.run_id, is_recursive=False)
     except PipelineRunEnded:
         log.info("Pipeline run %s (%s) has ended meanwhile", run.run_id, run.name)
     except OutcomeUnknown as error:
         log.warning("Pipeline run %s (%s): %s", run.run_id, run.name, error)
+        return False
     else:
         log.warning("Pipeline run %s (%s) is Canceling still: cancelled again", run.run_id, run.name)
+    return True
 
 
 async def gather_evidence(

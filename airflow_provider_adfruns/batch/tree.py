@@ -61,6 +61,7 @@ class RunTree:
         self._asked = frozenset(self._run_ids)
         self._include_children = include_children
         self._rules = rules or CancelRules()
+        self._parents: dict[str, str] = {}
         self._doubtful: list[str] = []
 
     @property
@@ -107,13 +108,13 @@ class RunTree:
 
     @property
     def _is_small(self) -> bool:
-        return max(len(self._run_ids), len(self.runs)) <= FEW_RUNS
+        return max(len(self._run_ids), len(self.memory.runs)) <= FEW_RUNS
 
     # Statuses
 
-    async def _get(self, run_ids: Iterable[str], parent_run_id: str | None = None) -> None:
+    async def _get(self, run_ids: Iterable[str]) -> None:
         for run in await at_once(self._client.get_pipeline_run(run_id) for run_id in run_ids):
-            self._see(run, parent_run_id)
+            self._see(run)
 
     async def _list(self, unseen: Sequence[str]) -> None:
         """Find many runs for the first time: what goes on, what has ended lately, and the rest by GET."""
@@ -161,7 +162,7 @@ class RunTree:
 
     def _take(self, found: Sequence[PipelineRun]) -> None:
         """Take in what a query shows of the runs asked for and, on request, of their children."""
-        wanted = {*self._run_ids, *self.memory.runs}
+        wanted = {*self._run_ids, *self._parents, *self.memory.runs}
         children: dict[str, list[PipelineRun]] = {}
         todo = []
         for run in found:
@@ -176,7 +177,7 @@ class RunTree:
             self._see(run)
             todo += children.pop(run.run_id, ())
 
-    def _see(self, run: PipelineRun, parent_run_id: str | None = None) -> None:
+    def _see(self, run: PipelineRun) -> None:
         known = self.memory.runs.get(run.run_id)
         if known and known.is_final:
             return  # a lagging query cannot take a final status back
@@ -189,7 +190,8 @@ class RunTree:
             name=run.pipeline_name,
             status=run.status,
             is_final=run.status.is_final,
-            parent_run_id=parent_run_id or (run.invoked_by.pipeline_run_id if run.invoked_by else None),
+            parent_run_id=self._parents.get(run.run_id)
+            or (run.invoked_by.pipeline_run_id if run.invoked_by else None),
             status_before=(known.status_before if known else None) or run.status,
             started_at=run.run_start,
             ended_at=run.run_end or (run.last_updated if run.status.is_final else None),
@@ -199,18 +201,24 @@ class RunTree:
     # Activities: children of a few runs, and activities that started late
 
     async def _search(self) -> None:
-        """Read activities of runs that need it, of children found by that as well."""
+        """Read activities of runs that need it, and of a few runs those of children found by that as well."""
         searched: set[str] = set()
-        while todo := [
-            run for run in self._to_search(await self._client.now()) if run.run_id not in searched
-        ]:
+        todo = self._to_search(await self._client.now())
+        while todo:
             searched.update(run.run_id for run in todo)
             families = await at_once(self._search_one(run) for run in todo)
             for run, activities in zip(todo, families, strict=True):
-                children = [each.child_run_id for each in activities if each.child_run_id]
-                new = [child for child in children if child not in self.memory.runs]
-                if self._include_children and new:
-                    await self._get(new, parent_run_id=run.run_id)
+                for child in (each.child_run_id for each in activities if each.child_run_id):
+                    self._parents[child] = run.run_id
+            new = [child for child in self._parents if child not in self.memory.runs]
+            if not self._include_children or not new:
+                return
+            if self._is_small and len(self.memory.runs) + len(new) > FEW_RUNS:
+                await self._list(new)
+                return
+            await self._get(new)
+            found = self._to_search(await self._client.now()) if self._is_small else []
+            todo = [run for run in found if run.run_id not in searched]
 
     async def _search_one(self, run: WatchedRun) -> list[ActivityRun]:
         """Read the activities of a run: all where they are judged, else only those with children."""

@@ -352,6 +352,8 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
 
     def _prove_timeout(self, context: Context, memory: verdicts.Memory | None) -> None:
         not_final = [] if memory is None else [run.run_id for run in memory.runs.values() if not run.is_final]
+        if memory is not None:
+            self._leave(context, _result(memory))
         if memory is not None and not_final:
             reason = f"{len(not_final)} runs were not final when the wait for them was over"
             self._prove(context, memory, not_final, reason)
