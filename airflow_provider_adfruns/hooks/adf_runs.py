@@ -77,13 +77,16 @@ class AdfRunsHook(BaseHook):
         return self._read(self.get_connection(self.azure_data_factory_conn_id))
 
     def _read(self, connection: Connection) -> FactoryConnection:
+        wrong = ""
         try:
             extra = json.loads(connection.extra) if connection.extra else {}
         except ValueError as error:
+            wrong = str(error)
+        if wrong:  # alone: the parser's error holds all that the field says
             raise InvalidInput(
-                f"the extra field of connection {self.azure_data_factory_conn_id!r} is not JSON ({error}). "
+                f"the extra field of connection {self.azure_data_factory_conn_id!r} is not JSON ({wrong}). "
                 'Expected an object such as {"tenantId": "...", "subscriptionId": "..."}.'
-            ) from error
+            )
         if not isinstance(extra, dict):
             raise InvalidInput(
                 f"the extra field of connection {self.azure_data_factory_conn_id!r} is not a JSON object."

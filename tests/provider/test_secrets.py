@@ -16,7 +16,7 @@ import trustme
 from airflow.sdk._shared.secrets_masker import redact
 from airflow.sdk.exceptions import TaskDeferred
 
-from airflow_provider_adfruns.adf.errors import AdfRunsError, AuthenticationFailed
+from airflow_provider_adfruns.adf.errors import AdfRunsError, AuthenticationFailed, InvalidInput
 from airflow_provider_adfruns.emulator.routes import OPERATIONS
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
 from airflow_provider_adfruns.operators.cancel import (
@@ -201,3 +201,11 @@ def test_an_authority_that_repeats_the_secret_does_not_make_the_error_tell_it(
     # azure-identity logs the refusal as it is; it is Airflow that masks the password of a connection read
     assert CANARY in caplog.text
     assert CANARY not in str(redact(caplog.text))
+
+
+def test_an_extra_field_that_is_no_json_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = {"conn_type": "adf_runs", "extra": f'{{"password": "{CANARY}"'}
+    monkeypatch.setenv(ENV, json.dumps(written))
+    with pytest.raises(InvalidInput, match="is not JSON") as refused:
+        AdfRunsHook().factory_connection()
+    assert CANARY not in told_by(refused.value)
