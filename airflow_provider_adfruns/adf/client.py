@@ -84,8 +84,9 @@ class FactoryClient:
         self._sdk = await asyncio.to_thread(_import_sdk)
         self._clock = self._sdk.ServiceTime()
         try:
+            pacer, budget, gate = self._sending
             client, credential = await asyncio.to_thread(
-                self._sdk.build, self.connection, self._clock, *self._sending
+                self._sdk.build, self.connection, self._clock, pacer, budget, gate
             )
         except ValueError as error:
             raise AuthenticationFailed(

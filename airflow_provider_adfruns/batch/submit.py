@@ -126,6 +126,7 @@ class Submission:
         self._on_progress = on_progress
         self._history = RerunHistory(client, report.trigger_name, report.planned_at)
         self._outcomes = {outcome.window: outcome for outcome in report.windows}
+        self._under_way: set[Window] = set()
         self._stopped: AdfRunsError | None = None
 
     @property
@@ -137,6 +138,14 @@ class Submission:
     def report(self) -> RerunReport:
         """The report as it stands."""
         return self._report.with_windows(self._outcomes.values())
+
+    @property
+    def interrupted(self) -> RerunReport:
+        """The report as it stands if the submission goes no further: what is under way now is unclear."""
+        return self._report.with_windows(
+            replace(outcome, step=Step.UNCLEAR) if outcome.window in self._under_way else outcome
+            for outcome in self._outcomes.values()
+        )
 
     async def run(self) -> RerunReport:
         """Send every planned window once; unclear ones again only after looking for them."""
@@ -218,6 +227,7 @@ class Submission:
     async def _send(self, outcome: WindowOutcome) -> None:
         if self._stopped is not None:
             return
+        self._under_way.add(outcome.window)  # stays if the task ends before the answer is read
         try:
             await self._client.rerun_trigger_run(self._report.trigger_name, outcome.run_id)
         except OutcomeUnknown as error:
@@ -233,3 +243,4 @@ class Submission:
             self._outcomes[outcome.window] = replace(outcome, step=Step.REFUSED, problem=str(error))
         else:
             self._outcomes[outcome.window] = replace(outcome, step=Step.SUBMITTED, problem="")
+        self._under_way.discard(outcome.window)

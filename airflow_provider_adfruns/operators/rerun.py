@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.batch import kill as kills
     from airflow_provider_adfruns.batch import ledger as ledgers
     from airflow_provider_adfruns.batch import report as reports
     from airflow_provider_adfruns.batch import rerun as reruns
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
     from airflow_provider_adfruns.triggers import runs as triggers
 else:
+    kills = Lazily("airflow_provider_adfruns.batch.kill")
     ledgers = Lazily("airflow_provider_adfruns.batch.ledger")
     reports = Lazily("airflow_provider_adfruns.batch.report")
     reruns = Lazily("airflow_provider_adfruns.batch.rerun")
@@ -79,6 +81,9 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
     :param dry_run: only plan: return what would be rerun, and change nothing. (templated)
     :param wait_for_completion: wait for the reruns and fail if a window has not succeeded then; without it
         the task ends as soon as the new runs are visible.
+    :param cancel_on_kill: cancel the reruns that this task has sent, and those only, when it is ended by a
+        person or by ``execution_timeout`` without a retry left. Default True. A clear or a restart of Airflow
+        cancels nothing: the next try takes up the batch.
 
     Leaves in XCom the report as ``return_value``: ``trigger_name``, ``planned_at``, ``dry_run``, ``run_ids``
     (the new trigger runs; of a dry run those that would be rerun), ``counts``, ``windows`` (each with
@@ -118,6 +123,7 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         newest_first: bool = False,
         settle_seconds: float = DEFAULT_SETTLE_SECONDS,
         dry_run: bool | str = False,
+        cancel_on_kill: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -130,6 +136,8 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         self.max_in_flight = None if max_in_flight is None else count(max_in_flight, "max_in_flight")
         self.newest_first = newest_first
         self.settle_seconds = positive(settle_seconds, "settle_seconds")
+        self.cancel_on_kill = as_bool(cancel_on_kill, "cancel_on_kill")
+        self._submission: submits.Submission | None = None
         self.dry_run = dry_run  # type: ignore[assignment,method-assign] # its namesake is never called
         check_choice(run_ids, window_start, window_end)
         if not is_templated(trigger_name, run_ids, window_start, window_end):
@@ -160,12 +168,18 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
                 if self.deferrable:
                     self.defer(
                         trigger=triggers.AdfWindowsRerunTrigger(
-                            report=submission.to_json(), **self.place(deadline)
+                            report=submission.to_json(),
+                            cancel_on_kill=self.cancel_on_kill,
+                            **self.place(deadline),
                         ),
                         method_name="execute_complete",
                     )
                 submission, error = hook.run(lambda client: self._follow(client, submission, deadline))
         return self._finish(context, submission, error)
+
+    def started(self) -> kills.Kill | None:
+        """Return what a kill has to cancel: the reruns that have been sent."""
+        return kills.WindowRerunsKill(self._submission.interrupted) if self._submission else None
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired."""
@@ -221,7 +235,7 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
             newest_first=self.newest_first,
             poll_interval=self.poll_interval,
         )
-        submission = submits.Submission(client, report, rules, self._log_progress)
+        submission = self._submission = submits.Submission(client, report, rules, self._log_progress)
         return await submission.run(), submission.stopped
 
     def _log_progress(self, report: reports.RerunReport) -> None:

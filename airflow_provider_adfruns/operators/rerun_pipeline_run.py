@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.batch import kill as kills
     from airflow_provider_adfruns.batch import recovery as recoveries
     from airflow_provider_adfruns.batch import watch as watches
     from airflow_provider_adfruns.triggers import runs as triggers
 else:
+    kills = Lazily("airflow_provider_adfruns.batch.kill")
     recoveries = Lazily("airflow_provider_adfruns.batch.recovery")
     watches = Lazily("airflow_provider_adfruns.batch.watch")
     triggers = Lazily("airflow_provider_adfruns.triggers.runs")
@@ -41,6 +43,8 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
     :param start_activity_name: the activity to begin with, where ``rerun_from`` is ``activity``. (templated)
     :param dry_run: only look: return what would be rerun, and change nothing. (templated)
     :param wait_for_completion: wait for the reruns and fail if one has not succeeded then.
+    :param cancel_on_kill: cancel the reruns, with their children, when the task is ended by a person or by
+        ``execution_timeout`` without a retry left. Default True.
 
     Leaves in XCom the report as ``return_value``: ``run_ids`` (the new runs; of a dry run those that would be
     rerun), ``runs`` (each with ``run_id``, ``name``, ``status_before``, ``new_run_id``, ``status``,
@@ -68,12 +72,15 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         rerun_from: str = "failure",
         start_activity_name: str | None = None,
         dry_run: bool | str = False,
+        cancel_on_kill: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.run_ids = run_ids
         self.rerun_from = rerun_from
         self.start_activity_name = start_activity_name
+        self.cancel_on_kill = as_bool(cancel_on_kill, "cancel_on_kill")
+        self._chosen: tuple[str, ...] = ()
         self.dry_run = dry_run  # type: ignore[assignment,method-assign] # its namesake is never called
         if not is_templated(run_ids):
             check_run_ids(listed(run_ids))
@@ -88,6 +95,9 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         check_rerun_from(self.rerun_from, self.start_activity_name)
         self.link_to(context, "pipelineruns")
         batch = TaskBatch(context)
+        dry_run = as_bool(self.dry_run, "dry_run")
+        if not dry_run:
+            self._chosen = tuple(recoveries.chosen_id(batch.name, run_id) for run_id in run_ids)
         with self.hook as hook:
             report = hook.run(
                 lambda client: recoveries.rerun_pipeline_runs(
@@ -96,7 +106,7 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
                     batch.name,
                     recoveries.RerunFrom(self.rerun_from),
                     start_activity_name=self.start_activity_name,
-                    dry_run=as_bool(self.dry_run, "dry_run"),
+                    dry_run=dry_run,
                 )
             )
             if report.dry_run or not self.wait_for_completion or not report.run_ids:
@@ -110,12 +120,17 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
                         trigger_name=None,
                         trigger_run_ids=[],
                         report=report.to_json(),
+                        cancel_on_kill=self.cancel_on_kill,
                         **self.place(deadline),
                     ),
                     method_name="execute_complete",
                 )
             runs, error = hook.run(lambda client: self._follow(client, watched, deadline))
         return self._finish(context, report, runs, error)
+
+    def started(self) -> kills.Kill | None:
+        """Return what a kill has to cancel: the runs that may have been created."""
+        return kills.PipelineRunsKill(self._chosen) if self._chosen else None
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired."""

@@ -1,0 +1,220 @@
+"""What becomes of a batch's reruns when its task is killed: whether they are cancelled (pure), and the doing.
+
+Cancels are sent and not waited for, since a killed process has seconds; ``fates`` says at any moment how far
+it came.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from airflow_provider_adfruns.adf.errors import (
+    AdfRunsError,
+    NotWaitingOnDependency,
+    PipelineRunEnded,
+    PipelineRunNotFound,
+)
+from airflow_provider_adfruns.adf.pause import pause
+from airflow_provider_adfruns.batch.report import Step, some
+from airflow_provider_adfruns.batch.submit import RerunHistory, with_history
+from airflow_provider_adfruns.batch.watch import at_once
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.adf.model import TriggerRun, Window
+    from airflow_provider_adfruns.batch.report import RerunReport, WindowOutcome
+
+ENDED_STATES = frozenset({"success", "failed", "skipped", "removed", "upstream_failed"})
+"""Airflow's states of a task instance that nobody takes up again by itself."""
+
+UNKNOWN_STATE = "unknown"
+"""Stands for a state that could not be asked."""
+
+REQUESTED = "cancel requested"
+HAD_ENDED = "had ended already"
+NEVER_CREATED = "was never created"
+NOT_REACHED = "not reached in time; cancel it by hand if it runs"
+
+_LOOK_SECONDS = 1.0
+_LOOK_FOR = timedelta(seconds=30)
+
+
+class Decision(NamedTuple):
+    """Whether a killed task's runs are cancelled, and why or why not, as the end of a sentence."""
+
+    cancels: bool
+    why: str
+
+
+def decide(
+    *, cancel_on_kill: bool, state: str | None, is_timeout: bool = False, has_retry_left: bool = False
+) -> Decision:
+    """Decide whether a kill cancels the runs that its task has started; pure.
+
+    Airflow also calls ``on_kill`` when a worker or pod shuts down, when a trigger moves to another triggerer,
+    and on a clear, after which a new try may be at work on the same batch. So only a task instance that has
+    really ended counts.
+
+    :param cancel_on_kill: the operator's parameter.
+    :param state: of the task instance, asked now; None if it is to be scheduled, ``UNKNOWN_STATE`` if it
+        could not be asked.
+    :param is_timeout: it is ``execution_timeout`` that ends the task, whose state then is not changed yet.
+    :param has_retry_left: a next try will come, and take up the batch.
+    """
+    if not cancel_on_kill:
+        return Decision(False, "cancel_on_kill is False")
+    if is_timeout:
+        if has_retry_left:
+            return Decision(False, "execution_timeout is over, and the next try takes them up")
+        return Decision(True, "execution_timeout is over, and no try is left")
+    if state == UNKNOWN_STATE:
+        return Decision(False, "Airflow could not be asked whether the task has ended")
+    if state not in ENDED_STATES:
+        return Decision(
+            False, f"the task has not ended but is {state or 'to be scheduled'}: a try takes them up"
+        )
+    return Decision(True, f"the task is {state}")
+
+
+class Kill(ABC):
+    """Cancels what a batch has started.
+
+    ``fates`` names each run that may have to be cancelled, with what became of it so far.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.fates: dict[str, str] = dict.fromkeys(names, NOT_REACHED)
+
+    @abstractmethod
+    async def run(self, client: FactoryClient) -> None:
+        """Ask for the cancels; one that fails does not stop the others."""
+
+    @abstractmethod
+    def by_hand(self) -> str:
+        """Say how a person cancels them."""
+
+    def summary(self) -> str:
+        """Return what became of the runs, a line for each fate."""
+        by_fate: dict[str, list[str]] = {}
+        for name, fate in self.fates.items():
+            by_fate.setdefault(fate, []).append(name)
+        return "\n".join(f"  {len(names)} {fate}: {some(names)}" for fate, names in by_fate.items())
+
+    async def _cancel_pipeline_run(self, client: FactoryClient, run_id: str) -> str:
+        """Cancel a pipeline run with its children, unless it is final. :return: its fate."""
+        try:
+            if (await client.get_pipeline_run(run_id)).status.is_final:
+                return HAD_ENDED
+            await client.cancel_pipeline_run(run_id, is_recursive=True)
+        except PipelineRunEnded:
+            return HAD_ENDED
+        except PipelineRunNotFound:
+            return NEVER_CREATED
+        except AdfRunsError as error:
+            return f"not cancelled for sure: {error}"
+        return REQUESTED
+
+
+class PipelineRunsKill(Kill):
+    """Cancels pipeline runs that a task has created, with their children.
+
+    :param run_ids: the ids chosen for them; some may never have been created.
+    """
+
+    def __init__(self, run_ids: Iterable[str]) -> None:
+        self._run_ids = tuple(run_ids)
+        super().__init__(f"pipeline run {run_id}" for run_id in self._run_ids)
+
+    async def run(self, client: FactoryClient) -> None:
+        """Ask for the cancels."""
+        await at_once(self._end(client, run_id) for run_id in self._run_ids)
+
+    async def _end(self, client: FactoryClient, run_id: str) -> None:
+        self.fates[f"pipeline run {run_id}"] = await self._cancel_pipeline_run(client, run_id)
+
+    def by_hand(self) -> str:
+        """Say how a person cancels them."""
+        return f"AdfCancelPipelineRunOperator with run_ids={list(self._run_ids[:20])}, or ADF Studio"
+
+
+class WindowRerunsKill(Kill):
+    """Cancels the reruns of windows that a batch has sent, as far as the factory's history shows them.
+
+    A rerun that runs ends by the cancel of its pipeline runs, one that waits on its dependencies by its own.
+    What somebody else has rerun is left alone.
+
+    :param report: the batch as it stood when the task was killed; what was under way counts as unclear.
+    """
+
+    def __init__(self, report: RerunReport) -> None:
+        self._report = report
+        self._open = {
+            outcome.window: outcome
+            for outcome in report.windows
+            if outcome.is_awaited or outcome.step is Step.UNCLEAR
+        }
+        super().__init__(f"window {window}" for window in self._open)
+
+    async def run(self, client: FactoryClient) -> None:
+        """Look, cancel what shows, and look again for what does not show yet."""
+        history = RerunHistory(client, self._report.trigger_name, self._report.planned_at)
+        until = await client.now() + _LOOK_FOR
+        while self._open:
+            await history.look()
+            await at_once(
+                self._judge(client, with_history(outcome, newer), newer)
+                for outcome in list(self._open.values())
+                if (newer := history.newer(outcome))
+            )
+            if await client.now() > until:
+                return
+            if self._open:
+                await pause(_LOOK_SECONDS)
+
+    async def _judge(self, client: FactoryClient, outcome: WindowOutcome, newer: list[TriggerRun]) -> None:
+        """Cancel a window's rerun, if it is this batch's and not final."""
+        if not _is_ours(outcome):
+            self._settle(outcome.window, "left alone, somebody else has rerun it")
+            return
+        run = next(run for run in newer if run.trigger_run_id == outcome.new_run_id)
+        if run.status.is_final:
+            self._settle(outcome.window, HAD_ENDED)
+        elif run.triggered_pipelines:
+            fates = await at_once(
+                self._cancel_pipeline_run(client, run_id) for run_id in run.triggered_pipelines.values()
+            )
+            self._settle(outcome.window, REQUESTED if REQUESTED in fates else "; ".join(sorted(set(fates))))
+        else:
+            await self._cancel_waiting(client, outcome.window, run)
+
+    async def _cancel_waiting(self, client: FactoryClient, window: Window, run: TriggerRun) -> None:
+        """Cancel a trigger run that waits; one that has just begun is met again at the next look."""
+        try:
+            await client.cancel_trigger_run(run.trigger_name, run.trigger_run_id)
+        except NotWaitingOnDependency:
+            self.fates[f"window {window}"] = (
+                f"its trigger run is {run.status}, and could not be cancelled yet"
+            )
+        except AdfRunsError as error:
+            self._settle(window, f"not cancelled for sure: {error}")
+        else:
+            self._settle(window, REQUESTED)
+
+    def _settle(self, window: Window, fate: str) -> None:
+        self.fates[f"window {window}"] = fate
+        del self._open[window]
+
+    def by_hand(self) -> str:
+        """Say how a person cancels them."""
+        return (
+            f"AdfCancelWaitingTriggerRunOperator for trigger {self._report.trigger_name!r} and these windows,"
+            " with on_running='cancel_pipeline_runs', or ADF Studio"
+        )
+
+
+def _is_ours(outcome: WindowOutcome) -> bool:
+    return not outcome.note
