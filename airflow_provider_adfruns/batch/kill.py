@@ -105,10 +105,8 @@ class Kill(ABC):
         return "\n".join(f"  {len(names)} {fate}: {some(names)}" for fate, names in by_fate.items())
 
     async def _cancel_pipeline_run(self, client: FactoryClient, run_id: str) -> str:
-        """Cancel a pipeline run with its children, unless it is final. :return: its fate."""
+        """Cancel a pipeline run with its children. :return: its fate."""
         try:
-            if (await client.get_pipeline_run(run_id)).status.is_final:
-                return HAD_ENDED
             await client.cancel_pipeline_run(run_id, is_recursive=True)
         except PipelineRunEnded:
             return HAD_ENDED
@@ -134,7 +132,15 @@ class PipelineRunsKill(Kill):
         await at_once(self._end(client, run_id) for run_id in self._run_ids)
 
     async def _end(self, client: FactoryClient, run_id: str) -> None:
-        self.fates[f"pipeline run {run_id}"] = await self._cancel_pipeline_run(client, run_id)
+        try:
+            is_final = (await client.get_pipeline_run(run_id)).status.is_final
+        except PipelineRunNotFound:
+            fate = NEVER_CREATED
+        except AdfRunsError as error:
+            fate = f"not cancelled, since it could not be read: {error}"
+        else:
+            fate = HAD_ENDED if is_final else await self._cancel_pipeline_run(client, run_id)
+        self.fates[f"pipeline run {run_id}"] = fate
 
     def by_hand(self) -> str:
         """Say how a person cancels them."""
