@@ -106,6 +106,16 @@ def get_provider_info() -> dict[str, Any]:
                         "Requests a second",
                         "At most this many, to leave room for others; empty: ARM's limits.",
                     ),
+                    "connect_timeout": _text(
+                        "Connect timeout", "Seconds that one attempt may take to connect; 10 if empty."
+                    ),
+                    "read_timeout": _text(
+                        "Read timeout", "Seconds that one attempt may wait for the answer; 60 if empty."
+                    ),
+                    "trouble_budget": _text(
+                        "Trouble budget",
+                        "Seconds that one request may be repeated through errors; 120 if empty.",
+                    ),
                 },
             }
         ],

@@ -17,7 +17,8 @@ from airflow_provider_adfruns.adf.errors import (
     PipelineRunNotFound,
 )
 from airflow_provider_adfruns.adf.pause import pause
-from airflow_provider_adfruns.batch.report import Step, some
+from airflow_provider_adfruns.batch.recovery import latest_rerun
+from airflow_provider_adfruns.batch.report import RerunBy, Step, some
 from airflow_provider_adfruns.batch.submit import RerunHistory, with_history
 from airflow_provider_adfruns.batch.watch import at_once
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from airflow_provider_adfruns.adf.client import FactoryClient
-    from airflow_provider_adfruns.adf.model import TriggerRun, Window
+    from airflow_provider_adfruns.adf.model import PipelineRun, TriggerRun, Window
     from airflow_provider_adfruns.batch.report import RerunReport, WindowOutcome
 
 ENDED_STATES = frozenset({"success", "failed", "skipped", "removed", "upstream_failed"})
@@ -125,7 +126,7 @@ class PipelineRunsKill(Kill):
 
     def __init__(self, run_ids: Iterable[str]) -> None:
         self._run_ids = tuple(run_ids)
-        super().__init__(f"pipeline run {run_id}" for run_id in self._run_ids)
+        super().__init__(self._name(run_id) for run_id in self._run_ids)
 
     async def run(self, client: FactoryClient) -> None:
         """Ask for the cancels."""
@@ -133,18 +134,53 @@ class PipelineRunsKill(Kill):
 
     async def _end(self, client: FactoryClient, run_id: str) -> None:
         try:
-            is_final = (await client.get_pipeline_run(run_id)).status.is_final
-        except PipelineRunNotFound:
-            fate = NEVER_CREATED
+            run = await self._find(client, run_id)
         except AdfRunsError as error:
             fate = f"not cancelled, since it could not be read: {error}"
         else:
-            fate = HAD_ENDED if is_final else await self._cancel_pipeline_run(client, run_id)
-        self.fates[f"pipeline run {run_id}"] = fate
+            if run is None:
+                fate = NEVER_CREATED
+            elif run.status.is_final:
+                fate = HAD_ENDED
+            else:
+                fate = await self._cancel_pipeline_run(client, run.run_id)
+        self.fates[self._name(run_id)] = fate
+
+    async def _find(self, client: FactoryClient, run_id: str) -> PipelineRun | None:
+        try:
+            return await client.get_pipeline_run(run_id)
+        except PipelineRunNotFound:
+            return None
+
+    def _name(self, run_id: str) -> str:
+        return f"pipeline run {run_id}"
 
     def by_hand(self) -> str:
         """Say how a person cancels them."""
         return f"AdfCancelPipelineRunOperator with run_ids={list(self._run_ids[:20])}, or ADF Studio"
+
+
+class ChosenRunsKill(PipelineRunsKill):
+    """Cancels the reruns of pipeline runs that a batch may have created, by the ids chosen for them.
+
+    :param batch: see ``recovery.chosen_id``.
+    :param run_ids: the runs that were to be rerun.
+    """
+
+    def __init__(self, batch: str, run_ids: Iterable[str]) -> None:
+        self._batch = batch
+        super().__init__(run_ids)
+
+    async def _find(self, client: FactoryClient, run_id: str) -> PipelineRun | None:
+        known, _ = await latest_rerun(client, self._batch, run_id)
+        return known
+
+    def _name(self, run_id: str) -> str:
+        return f"rerun of pipeline run {run_id}"
+
+    def by_hand(self) -> str:
+        """Say how a person cancels them."""
+        return f"in ADF Studio, the reruns in the run groups of {some(self._run_ids)}"
 
 
 class WindowRerunsKill(Kill):
@@ -183,7 +219,7 @@ class WindowRerunsKill(Kill):
 
     async def _judge(self, client: FactoryClient, outcome: WindowOutcome, newer: list[TriggerRun]) -> None:
         """Cancel a window's rerun, if it is this batch's and not final."""
-        if not _is_ours(outcome):
+        if outcome.rerun_by is not RerunBy.THIS_BATCH:
             self._settle(outcome.window, "left alone, somebody else has rerun it")
             return
         run = next(run for run in newer if run.trigger_run_id == outcome.new_run_id)
@@ -220,7 +256,3 @@ class WindowRerunsKill(Kill):
             f"AdfCancelWaitingTriggerRunOperator for trigger {self._report.trigger_name!r} and these windows,"
             " with on_running='cancel_pipeline_runs', or ADF Studio"
         )
-
-
-def _is_ours(outcome: WindowOutcome) -> bool:
-    return not outcome.note

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import zlib
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,6 +27,14 @@ class Step(StrEnum):
     SUBMITTED = "submitted"
     REFUSED = "refused"
     UNCLEAR = "unclear"
+    NOT_SENT = "not sent"
+
+
+class RerunBy(StrEnum):
+    """Whose rerun a window's latest run is."""
+
+    THIS_BATCH = "this batch"
+    SOMEBODY_ELSE = "somebody else"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +43,11 @@ class WindowOutcome:
 
     :param run_id: the trigger run that was rerun, with its status and start in ``status_before`` and
         ``ran_at``.
-    :param new_run_id: the rerun's trigger run, once queries show it, with its ``status``.
+    :param new_run_id: the rerun's trigger run, once queries show it, with its ``status`` and its start in
+        ``started_at``. When a trigger run ended the service does not say.
     :param problem: why it was refused or what is unclear, else "".
-    :param note: who else has rerun it, if anybody, else "".
+    :param note: which runs there are beside ``new_run_id``, if any, else "".
+    :param rerun_by: whose rerun ``new_run_id`` is, None if the window was not rerun.
     """
 
     window: Window
@@ -46,6 +59,8 @@ class WindowOutcome:
     status: str | None = None
     problem: str = ""
     note: str = ""
+    rerun_by: RerunBy | None = None
+    started_at: datetime | None = None
 
     @property
     def is_awaited(self) -> bool:
@@ -69,6 +84,8 @@ class WindowOutcome:
             "status": self.status,
             "problem": self.problem,
             "note": self.note,
+            "rerun_by": str(self.rerun_by) if self.rerun_by else None,
+            "started_at": self.started_at.isoformat() if self.started_at else None,
         }
 
     @classmethod
@@ -84,6 +101,8 @@ class WindowOutcome:
             data["status"],
             data["problem"],
             data["note"],
+            RerunBy(data["rerun_by"]) if data["rerun_by"] else None,
+            datetime.fromisoformat(data["started_at"]) if data["started_at"] else None,
         )
 
 
@@ -125,6 +144,14 @@ class RerunReport:
         """The run ids asked for that the trigger does not have."""
         return [each["run_id"] for each in self.skipped if each["status"] is None]
 
+    def problem_lines(self) -> list[str]:
+        """Say what is not whole again: a line a window, and one for each run id that is unknown."""
+        lines = [
+            f"window {each.window} {each.problem or f'({each.status}, run {each.new_run_id})'}"
+            for each in self.failures
+        ]
+        return lines + [f"run {run_id} is unknown" for run_id in self.unknown_run_ids]
+
     def counts(self) -> dict[str, int]:
         """Count the windows by how far they came."""
         return dict(
@@ -135,7 +162,7 @@ class RerunReport:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the form that goes to XCom and to the trigger."""
+        """Return the form that goes to XCom."""
         return {
             "trigger_name": self.trigger_name,
             "planned_at": self.planned_at.isoformat(),
@@ -157,14 +184,25 @@ class RerunReport:
             tuple(data["skipped"]),
         )
 
+    def packed(self) -> str:
+        """Return the form that goes to triggers and comes back in their events, some 40 bytes a window."""
+        text = json.dumps(self.to_json(), separators=(",", ":"))
+        return base64.b85encode(zlib.compress(text.encode(), 9)).decode()
+
+    @classmethod
+    def unpacked(cls, text: str) -> Self:
+        """Read what ``packed`` wrote."""
+        return cls.from_json(json.loads(zlib.decompress(base64.b85decode(text))))
+
     def table(self) -> str:
         """Return the report for people: a line a window, oldest first, then what was left alone and why."""
-        rows = [("window (UTC)", "was", "rerun", "now", "trigger run")]
+        rows = [("window (UTC)", "was", "rerun", "by", "now", "trigger run")]
         rows.extend(
             (
                 str(each.window),
                 each.status_before,
                 str(each.step),
+                str(each.rerun_by or "-"),
                 each.status or "-",
                 each.new_run_id or each.run_id,
             )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from airflow.sdk import BaseHook
 
-from airflow_provider_adfruns.adf.client import TROUBLE_BUDGET_SECONDS, FactoryClient
+from airflow_provider_adfruns.adf.client import FactoryClient
 from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput
 from airflow_provider_adfruns.adf.identity import FactoryConnection, read_connection
 
@@ -33,7 +33,7 @@ class AdfRunsHook(BaseHook):
 
     Async: ``async with hook.client() as client`` gives a ``FactoryClient`` with every call. Sync: the methods
     of this class, each a thin cover of the same call; inside ``with hook:`` they share one client and one
-    token, outside each opens and closes its own.
+    token, outside each opens and closes its own. A ``with`` inside a ``with`` of the same hook shares, too.
 
     :param azure_data_factory_conn_id: a connection of type ``adf_runs``, or ``azure_data_factory`` of the
         official provider.
@@ -66,6 +66,7 @@ class AdfRunsHook(BaseHook):
         self.max_requests_per_second = max_requests_per_second
         self._runner: asyncio.Runner | None = None
         self._shared: FactoryClient | None = None
+        self._entered = 0
 
     def factory_connection(self) -> FactoryConnection:
         """Read the connection.
@@ -97,12 +98,11 @@ class AdfRunsHook(BaseHook):
         )
 
     @asynccontextmanager
-    async def client(
-        self, *, trouble_budget_seconds: float = TROUBLE_BUDGET_SECONDS
-    ) -> AsyncIterator[FactoryClient]:
+    async def client(self, *, trouble_budget_seconds: float | None = None) -> AsyncIterator[FactoryClient]:
         """Open a client; it closes everything that it opened.
 
-        :param trouble_budget_seconds: how long one request may be repeated through trouble.
+        :param trouble_budget_seconds: how long a request may be repeated through trouble; by default
+            as the connection says.
         """
         connection = self._read(await self.aget_connection(self.azure_data_factory_conn_id))
         async with FactoryClient(
@@ -114,12 +114,13 @@ class AdfRunsHook(BaseHook):
         self,
         work: Callable[[FactoryClient], Awaitable[_Result]],
         *,
-        trouble_budget_seconds: float = TROUBLE_BUDGET_SECONDS,
+        trouble_budget_seconds: float | None = None,
     ) -> _Result:
         """Run async work with a client from sync code, and return its result.
 
         :param work: called with the client.
-        :param trouble_budget_seconds: how long one request may be repeated through trouble.
+        :param trouble_budget_seconds: how long a request may be repeated through trouble; by default
+            as the connection says.
         :raises RuntimeError: inside a running loop; use ``async with hook.client()`` there.
         """
         _check_no_loop()
@@ -138,15 +139,25 @@ class AdfRunsHook(BaseHook):
 
     def __enter__(self) -> Self:
         _check_no_loop()
+        if self._entered == 0:
+            self._open()
+        self._entered += 1
+        return self
+
+    def _open(self) -> None:
         connection = self.factory_connection()
         with ExitStack() as opened:
             runner = opened.enter_context(asyncio.Runner())
             shared = runner.run(FactoryClient(connection, gate=self._gate).__aenter__())
             opened.pop_all()  # from here on it is __exit__ that closes them
         self._runner, self._shared = runner, shared
-        return self
 
     def __exit__(self, *_: object) -> None:
+        self._entered -= 1
+        if self._entered == 0:
+            self._close()
+
+    def _close(self) -> None:
         if self._runner is not None and self._shared is not None:
             try:
                 self._runner.run(self._shared.__aexit__())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_adfruns._lazily import Lazily
@@ -74,6 +73,7 @@ class _CancelOperator(AdfRunsOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Request, and wait or defer."""
         self.link_to(context, self.view())
+        self.prepare(context)
         begun = self.hook.run(self._begin)
         if begun.deadline is not None:
             self.defer(
@@ -93,10 +93,11 @@ class _CancelOperator(AdfRunsOperator):
         )
 
     async def _begin(self, client: FactoryClient) -> _Begun:
+        await self.check_deadline(client)
         report = await self.request(client, dry_run=as_bool(self.dry_run, "dry_run"))
         if report.dry_run or not self.wait_for_completion or not report.awaited:
             return _Begun(report)
-        deadline = await client.now() + timedelta(seconds=self.timeout)
+        deadline = await self.end_of_wait(client)
         if self.deferrable:
             return _Begun(report, deadline)
         watch = watches.RunsFinalWatch(client, **self.watched(report))
@@ -116,8 +117,8 @@ class _CancelOperator(AdfRunsOperator):
         """Show and leave the report, then judge it."""
         report = cancels.with_final_statuses(report, runs)
         self.log.info("%s:\n%s", "Would cancel" if report.dry_run else "Cancel", report.table())
-        result = report.to_json()
-        self.leave(context, result)
+        problems = [f"{each.kind} run {each.run_id}: {each.problem}" for each in report.problems]
+        result = self.leave(context, report.to_json(), problems)
         if error is not None:
             raise error
         if not report.dry_run:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adfruns._lazily import Lazily
 from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput
 from airflow_provider_adfruns.adf.names import check_run_ids
+from airflow_provider_adfruns.batch.judgement import FailIf, check_fail_if
 from airflow_provider_adfruns.batch.selection import listed
 from airflow_provider_adfruns.operators.base import AdfRunsOperator
 from airflow_provider_adfruns.operators.state import TaskBatch
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.batch import clearing
     from airflow_provider_adfruns.batch import kill as kills
     from airflow_provider_adfruns.batch import recovery as recoveries
     from airflow_provider_adfruns.batch import watch as watches
     from airflow_provider_adfruns.triggers import runs as triggers
 else:
+    clearing = Lazily("airflow_provider_adfruns.batch.clearing")
     kills = Lazily("airflow_provider_adfruns.batch.kill")
     recoveries = Lazily("airflow_provider_adfruns.batch.recovery")
     watches = Lazily("airflow_provider_adfruns.batch.watch")
@@ -41,20 +43,24 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
     :param rerun_from: ``start`` for the whole run, ``failure`` (default) for its failed activities, or
         ``activity``. (templated)
     :param start_activity_name: the activity to begin with, where ``rerun_from`` is ``activity``. (templated)
+    :param fail_if: ``any`` (default) fails the task if a run could not be rerun or its rerun has not
+        succeeded, ``all`` only if that is so for each, ``never`` leaves the judgement to who reads the
+        report. What hinders the task itself always fails it: parameters, sign-in, permission, the deadline, a
+        factory that cannot be read. (templated)
     :param dry_run: only look: return what would be rerun, and change nothing. (templated)
     :param wait_for_completion: wait for the reruns and fail if one has not succeeded then.
     :param cancel_on_kill: cancel the reruns, with their children, when the task is ended by a person or by
         ``execution_timeout`` without a retry left. Default True.
 
     Leaves in XCom the report as ``return_value``: ``run_ids`` (the new runs; of a dry run those that would be
-    rerun), ``runs`` (each with ``run_id``, ``name``, ``status_before``, ``new_run_id``, ``status``,
-    ``problem``), ``dry_run``; and ``run_ids`` under its own key.
+    rerun), ``counts``, ``runs`` (each with ``run_id``, ``name``, ``status_before``, ``new_run_id``,
+    ``status``, ``problem``), ``dry_run``; and ``run_ids`` under its own key.
 
     :raises InvalidInput: for parameters that do not fit, when the DAG is parsed or before anything is sent.
     :raises PipelineRunNotFound: if none of the runs exists; one unknown run among others fails the task at
         its end.
     :raises RunsNotAsWanted: names the runs that could not be rerun, and those whose rerun has not succeeded.
-    :raises WaitTimedOut: when ``timeout`` is over; the reruns go on.
+    :raises WaitTimedOut: when ``timeout`` is over, or ``deadline``; what was not sent is named.
     """
 
     template_fields: Sequence[str] = (
@@ -62,6 +68,7 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         "run_ids",
         "rerun_from",
         "start_activity_name",
+        "fail_if",
         "dry_run",
     )
 
@@ -71,6 +78,7 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         run_ids: str | Sequence[str],
         rerun_from: str = "failure",
         start_activity_name: str | None = None,
+        fail_if: str = FailIf.ANY.value,
         dry_run: bool | str = False,
         cancel_on_kill: bool = True,
         **kwargs: Any,
@@ -80,12 +88,15 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         self.rerun_from = rerun_from
         self.start_activity_name = start_activity_name
         self.cancel_on_kill = as_bool(cancel_on_kill, "cancel_on_kill")
-        self._chosen: tuple[str, ...] = ()
+        self._started: kills.Kill | None = None
+        self.fail_if = fail_if
         self.dry_run = dry_run  # type: ignore[assignment,method-assign] # its namesake is never called
         if not is_templated(run_ids):
             check_run_ids(listed(run_ids))
         if not is_templated(rerun_from, start_activity_name):
             check_rerun_from(rerun_from, start_activity_name)
+        if not is_templated(fail_if):
+            check_fail_if(fail_if)
         if not is_templated(dry_run):
             as_bool(dry_run, "dry_run")
 
@@ -93,12 +104,19 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         """Rerun, and wait or defer."""
         run_ids = check_run_ids(listed(self.run_ids))
         check_rerun_from(self.rerun_from, self.start_activity_name)
-        self.link_to(context, "pipelineruns")
-        batch = TaskBatch(context)
+        check_fail_if(self.fail_if)
         dry_run = as_bool(self.dry_run, "dry_run")
+        self.link_to(context, "pipelineruns")
+        self.prepare(context)
+        batch = TaskBatch(context)
         if not dry_run:
-            self._chosen = tuple(recoveries.chosen_id(batch.name, run_id) for run_id in run_ids)
+            self._started = kills.ChosenRunsKill(batch.name, run_ids)
         with self.hook as hook:
+            if not batch.may_have_begun:  # else what an earlier try has sent has to be found
+                hook.run(self.check_deadline)
+            if not dry_run:
+                batch.begin()
+            deadline = hook.run(self.end_of_wait)
             report = hook.run(
                 lambda client: recoveries.rerun_pipeline_runs(
                     client,
@@ -107,11 +125,17 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
                     recoveries.RerunFrom(self.rerun_from),
                     start_activity_name=self.start_activity_name,
                     dry_run=dry_run,
+                    deadline=deadline,
+                    cleared=batch.was_cleared,
+                    patience_seconds=min(self.timeout, clearing.MOST_SECONDS),
                 )
             )
+            if not dry_run:
+                batch.sent()
+            if report.stopped is not None:
+                return self._finish(context, report, (), report.stopped, has_waited=False)
             if report.dry_run or not self.wait_for_completion or not report.run_ids:
                 return self._finish(context, report, (), None, has_waited=False)
-            deadline = hook.run(self._deadline)
             watched: dict[str, Any] = {"pipeline_run_ids": report.run_ids, "include_children": False}
             if self.deferrable:
                 self.defer(
@@ -130,7 +154,7 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
 
     def started(self) -> kills.Kill | None:
         """Return what a kill has to cancel: the runs that may have been created."""
-        return kills.PipelineRunsKill(self._chosen) if self._chosen else None
+        return self._started
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired."""
@@ -138,9 +162,6 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         runs = [watches.WatchedRun(**run) for run in event["runs"]]
         report = recoveries.RecoveryReport.from_json(event["report"])
         return self._finish(context, report, runs, triggers.error_of(event))
-
-    async def _deadline(self, client: FactoryClient) -> datetime:
-        return await client.now() + timedelta(seconds=self.timeout)
 
     async def _follow(
         self, client: FactoryClient, watched: Mapping[str, Any], deadline: datetime
@@ -164,13 +185,13 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         """Show and leave the report, then judge it."""
         report = report.with_final_statuses(runs)
         self.log.info("%s:\n%s", "Would rerun" if report.dry_run else "Rerun", report.table())
-        result = report.to_json()
-        self.leave(context, result)
+        problems = report.problem_lines(has_waited=has_waited and not report.dry_run)
+        result = self.leave(context, report.to_json(), problems)
         if error is not None:
             raise error
         if not report.dry_run:
             TaskBatch(context).finish()
-            recoveries.check_outcome(report, has_waited=has_waited)
+            recoveries.check_outcome(report, has_waited=has_waited, fail_if=check_fail_if(self.fail_if))
         return result
 
 

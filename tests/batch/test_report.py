@@ -14,6 +14,7 @@ from airflow_provider_adfruns.adf.model import Window
 from airflow_provider_adfruns.batch.report import (
     CancelOutcome,
     CancelReport,
+    RerunBy,
     RerunReport,
     Step,
     WindowOutcome,
@@ -37,6 +38,9 @@ OUTCOMES = st.builds(
     st.none() | TEXTS,
     st.none() | STATUSES,
     TEXTS,
+    TEXTS,
+    st.none() | st.sampled_from(RerunBy),
+    st.none() | TIMES,
 )
 RERUNS = st.builds(
     RerunReport,
@@ -92,8 +96,8 @@ REPORT = RerunReport(
     NOW,
     False,
     (
-        window(0, step=Step.SUBMITTED, new_run_id="new-0", status="Succeeded"),
-        window(1, step=Step.SUBMITTED, new_run_id="new-1", status="Failed"),
+        window(0, step=Step.SUBMITTED, new_run_id="new-0", status="Succeeded", rerun_by=RerunBy.THIS_BATCH),
+        window(1, step=Step.SUBMITTED, new_run_id="new-1", status="Failed", rerun_by=RerunBy.SOMEBODY_ELSE),
         window(2, step=Step.SUBMITTED),
         window(3, step=Step.REFUSED, problem="the service said no"),
         window(4, step=Step.UNCLEAR, problem="nobody knows"),
@@ -108,12 +112,13 @@ REPORT = RerunReport(
 
 def test_a_rerun_table_has_a_line_a_window_then_the_problems_then_what_was_left_alone() -> None:
     assert REPORT.table() == (
-        "window (UTC)                                was     rerun      now        trigger run\n"
-        "2026-03-01 00:00:00 to 2026-03-01 01:00:00  Failed  submitted  Succeeded  new-0\n"
-        "2026-03-01 01:00:00 to 2026-03-01 02:00:00  Failed  submitted  Failed     new-1\n"
-        "2026-03-01 02:00:00 to 2026-03-01 03:00:00  Failed  submitted  -          old-2\n"
-        "2026-03-01 03:00:00 to 2026-03-01 04:00:00  Failed  refused    -          old-3\n"
-        "2026-03-01 04:00:00 to 2026-03-01 05:00:00  Failed  unclear    -          old-4\n"
+        "window (UTC)                                was     rerun      "
+        "by             now        trigger run\n"
+        "2026-03-01 00:00:00 to 2026-03-01 01:00:00  Failed  submitted  this batch     Succeeded  new-0\n"
+        "2026-03-01 01:00:00 to 2026-03-01 02:00:00  Failed  submitted  somebody else  Failed     new-1\n"
+        "2026-03-01 02:00:00 to 2026-03-01 03:00:00  Failed  submitted  -              -          old-2\n"
+        "2026-03-01 03:00:00 to 2026-03-01 04:00:00  Failed  refused    -              -          old-3\n"
+        "2026-03-01 04:00:00 to 2026-03-01 05:00:00  Failed  unclear    -              -          old-4\n"
         "  2026-03-01 03:00:00 to 2026-03-01 04:00:00: the service said no\n"
         "  2026-03-01 04:00:00 to 2026-03-01 05:00:00: nobody knows\n"
         "left alone, 2: its latest run is Succeeded: window 2026-03-01 05:00, window 2026-03-01 06:00\n"

@@ -17,7 +17,10 @@ from airflow_provider_adfruns.operators.cancel import (
     AdfCancelPipelineRunOperator,
     AdfCancelWaitingTriggerRunOperator,
 )
-from airflow_provider_adfruns.operators.rerun import AdfRerunTumblingWindowRunsOperator
+from airflow_provider_adfruns.operators.rerun import (
+    AdfRerunPipelineRunOperator,
+    AdfRerunTumblingWindowRunsOperator,
+)
 from airflow_provider_adfruns.sensors.cancel_complete import AdfCancelCompleteSensor
 from tests.provider.scenarios import NIGHT_RANGE
 
@@ -27,17 +30,30 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
 
 PLACE = ("azure_data_factory_conn_id", "resource_group_name", "factory_name")
+EACH_OPERATOR = (*PLACE, "deadline", "result_path")
 TASKS: list[tuple[Callable[..., BaseOperator], dict[str, Any], set[str]]] = [
-    (AdfCancelPipelineRunOperator, {"run_ids": ["a", "b"]}, {*PLACE, "run_ids", "is_recursive", "dry_run"}),
+    (
+        AdfCancelPipelineRunOperator,
+        {"run_ids": ["a", "b"]},
+        {*EACH_OPERATOR, "run_ids", "is_recursive", "dry_run"},
+    ),
     (
         AdfCancelWaitingTriggerRunOperator,
         {"trigger_name": "hourly", **NIGHT_RANGE, "on_running": "skip"},
-        {*PLACE, "trigger_name", "run_ids", "window_start", "window_end", "on_running", "dry_run"},
+        {*EACH_OPERATOR, "trigger_name", "run_ids", "window_start", "window_end", "on_running", "dry_run"},
     ),
     (
         AdfRerunTumblingWindowRunsOperator,
         {"trigger_name": "hourly", **NIGHT_RANGE, "statuses": ["Failed"], "max_windows": 50},
-        {*PLACE, "trigger_name", "run_ids", "window_start", "window_end", "statuses", "dry_run"},
+        {
+            *EACH_OPERATOR,
+            *("trigger_name", "run_ids", "window_start", "window_end", "statuses", "fail_if", "dry_run"),
+        },
+    ),
+    (
+        AdfRerunPipelineRunOperator,
+        {"run_ids": ["a", "b"], "rerun_from": "activity", "start_activity_name": "Merge", "fail_if": "all"},
+        {*EACH_OPERATOR, "run_ids", "rerun_from", "start_activity_name", "fail_if", "dry_run"},
     ),
     (
         AdfCancelCompleteSensor,
