@@ -6,6 +6,7 @@ it came.
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,14 +21,13 @@ from airflow_provider_adfruns.adf.pause import pause
 from airflow_provider_adfruns.batch.recovery import latest_rerun
 from airflow_provider_adfruns.batch.report import RerunBy, Step, some
 from airflow_provider_adfruns.batch.submit import RerunHistory, with_history
-from airflow_provider_adfruns.batch.watch import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.adf.model import PipelineRun, TriggerRun, Window
-    from airflow_provider_adfruns.batch.report import RerunReport, WindowOutcome
+    from airflow_provider_adfruns.batch.report import RerunReport
 
 ENDED_STATES = frozenset({"success", "failed", "skipped", "removed", "upstream_failed"})
 """Airflow's states of a task instance that nobody takes up again by itself."""
@@ -40,6 +40,7 @@ HAD_ENDED = "had ended already"
 NEVER_CREATED = "was never created"
 NOT_REACHED = "not reached in time; cancel it by hand if it runs"
 
+_AT_ONCE = 16
 _LOOK_SECONDS = 1.0
 _LOOK_FOR = timedelta(seconds=30)
 
@@ -89,6 +90,7 @@ class Kill(ABC):
 
     def __init__(self, names: Iterable[str]) -> None:
         self.fates: dict[str, str] = dict.fromkeys(names, NOT_REACHED)
+        self._room = asyncio.Semaphore(_AT_ONCE)
 
     @abstractmethod
     async def run(self, client: FactoryClient) -> None:
@@ -108,7 +110,8 @@ class Kill(ABC):
     async def _cancel_pipeline_run(self, client: FactoryClient, run_id: str) -> str:
         """Cancel a pipeline run with its children. :return: its fate."""
         try:
-            await client.cancel_pipeline_run(run_id, is_recursive=True)
+            async with self._room:
+                await client.cancel_pipeline_run(run_id, is_recursive=True)
         except PipelineRunEnded:
             return HAD_ENDED
         except PipelineRunNotFound:
@@ -130,11 +133,12 @@ class PipelineRunsKill(Kill):
 
     async def run(self, client: FactoryClient) -> None:
         """Ask for the cancels."""
-        await at_once(self._end(client, run_id) for run_id in self._run_ids)
+        await asyncio.gather(*(self._end(client, run_id) for run_id in self._run_ids))
 
     async def _end(self, client: FactoryClient, run_id: str) -> None:
         try:
-            run = await self._find(client, run_id)
+            async with self._room:
+                run = await self._find(client, run_id)
         except AdfRunsError as error:
             fate = f"not cancelled, since it could not be read: {error}"
         else:
@@ -207,36 +211,44 @@ class WindowRerunsKill(Kill):
         until = await client.now() + _LOOK_FOR
         while self._open:
             await history.look()
-            await at_once(
-                self._judge(client, with_history(outcome, newer), newer)
-                for outcome in list(self._open.values())
-                if (newer := history.newer(outcome))
-            )
+            await self._judge_all(client, history)
             if await client.now() > until:
                 return
             if self._open:
                 await pause(_LOOK_SECONDS)
 
-    async def _judge(self, client: FactoryClient, outcome: WindowOutcome, newer: list[TriggerRun]) -> None:
-        """Cancel a window's rerun, if it is this batch's and not final."""
-        if outcome.rerun_by is not RerunBy.THIS_BATCH:
-            self._settle(outcome.window, "left alone, somebody else has rerun it")
-            return
-        run = next(run for run in newer if run.trigger_run_id == outcome.new_run_id)
-        if run.status.is_final:
-            self._settle(outcome.window, HAD_ENDED)
-        elif run.triggered_pipelines:
-            fates = await at_once(
-                self._cancel_pipeline_run(client, run_id) for run_id in run.triggered_pipelines.values()
-            )
-            self._settle(outcome.window, REQUESTED if REQUESTED in fates else "; ".join(sorted(set(fates))))
-        else:
-            await self._cancel_waiting(client, outcome.window, run)
+    async def _judge_all(self, client: FactoryClient, history: RerunHistory) -> None:
+        """Cancel what shows and is this batch's: what runs first, since what waits costs nothing yet."""
+        running, waiting = [], []
+        for outcome in list(self._open.values()):
+            newer = history.newer(outcome)
+            known = with_history(outcome, newer)
+            if not newer:
+                continue
+            run = newer[-1]
+            if known.rerun_by is not RerunBy.THIS_BATCH:
+                self._settle(outcome.window, "left alone, somebody else has rerun it")
+            elif run.status.is_final:
+                self._settle(outcome.window, HAD_ENDED)
+            elif run.triggered_pipelines:
+                running.append(self._cancel_running(client, outcome.window, run))
+            else:
+                waiting.append((outcome.window, run))
+        await asyncio.gather(*running)
+        await asyncio.gather(*(self._cancel_waiting(client, window, run) for window, run in waiting))
+
+    async def _cancel_running(self, client: FactoryClient, window: Window, run: TriggerRun) -> None:
+        """Cancel the pipeline runs of a trigger run, which ends it, too."""
+        fates = {
+            await self._cancel_pipeline_run(client, run_id) for run_id in run.triggered_pipelines.values()
+        }
+        self._settle(window, REQUESTED if REQUESTED in fates else "; ".join(sorted(fates)))
 
     async def _cancel_waiting(self, client: FactoryClient, window: Window, run: TriggerRun) -> None:
         """Cancel a trigger run that waits; one that has just begun is met again at the next look."""
         try:
-            await client.cancel_trigger_run(run.trigger_name, run.trigger_run_id)
+            async with self._room:
+                await client.cancel_trigger_run(run.trigger_name, run.trigger_run_id)
         except NotWaitingOnDependency:
             self.fates[f"window {window}"] = (
                 f"its trigger run is {run.status}, and could not be cancelled yet"

@@ -70,7 +70,7 @@ def main(state: str, parameters: str) -> None:
         try:
             task.execute(ti.context)
         except WritesStopped as error:
-            print(type(error).__name__)
+            sys.stdout.write(f"{type(error).__name__}\n")
 
 
 if __name__ == "__main__":
