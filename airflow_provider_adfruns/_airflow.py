@@ -6,16 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 try:
     from airflow.sdk.configuration import conf
-    from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowTaskTimeout
+    from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException, AirflowTaskTimeout
 except ImportError:  # Airflow 3.1
     from airflow.configuration import conf
-    from airflow.exceptions import AirflowSensorTimeout, AirflowTaskTimeout  # type: ignore[no-redef]
+    from airflow.exceptions import (  # type: ignore[no-redef]
+        AirflowSensorTimeout,
+        AirflowSkipException,
+        AirflowTaskTimeout,
+    )
 
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 __all__ = [
     "AirflowSensorTimeout",
+    "AirflowSkipException",
     "AirflowTaskTimeout",
     "default_deferrable",
     "has_retry_left",

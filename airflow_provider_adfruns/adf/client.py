@@ -326,17 +326,20 @@ class FactoryClient:
         address = self.connection.address
         return [parsed(Trigger, wire, address) for page in pages for wire in members(page, address)]
 
-    async def check_pipeline(self, pipeline_name: str) -> None:
-        """Ask for a pipeline, to see that it is published.
+    async def get_pipeline_name(self, pipeline_name: str) -> str:
+        """Ask for a pipeline, and return its name as it was published: the API's paths do not mind the case.
 
         :raises PipelineNotFound: for an unknown name.
         """
-        await self._call(
+        wire = await self._call(
             self._client.pipelines.get,
             check_pipeline_name(pipeline_name),
             action=f"reading pipeline {pipeline_name!r}",
             not_found=PipelineNotFound,
         )
+        if not isinstance(wire, dict) or "name" not in wire:
+            raise unreadable("with a pipeline", wire, "it has no name", self.connection.address)
+        return str(wire["name"])
 
     async def _query(
         self,

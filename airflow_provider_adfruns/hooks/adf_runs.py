@@ -260,6 +260,10 @@ class AdfRunsHook(BaseHook):
             )
         )
 
+    def get_pipeline_name(self, pipeline_name: str) -> str:
+        """See ``FactoryClient.get_pipeline_name``."""
+        return self.run(lambda client: client.get_pipeline_name(pipeline_name))
+
     def get_trigger(self, trigger_name: str) -> Trigger:
         """See ``FactoryClient.get_trigger``."""
         return self.run(lambda client: client.get_trigger(trigger_name))

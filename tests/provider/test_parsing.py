@@ -31,11 +31,28 @@ if TYPE_CHECKING:
 
 PLACE = ("azure_data_factory_conn_id", "resource_group_name", "factory_name")
 EACH_OPERATOR = (*PLACE, "deadline", "result_path")
+CANCEL_TEMPLATED = {
+    *EACH_OPERATOR,
+    "run_ids",
+    "pipeline_names",
+    "statuses",
+    "started_after",
+    "started_before",
+    "trigger_name",
+    "trigger_run_id",
+    "run_group_id",
+    "order",
+    "queued_first",
+    "if_none",
+    "is_recursive",
+    "dry_run",
+}
 TASKS: list[tuple[Callable[..., BaseOperator], dict[str, Any], set[str]]] = [
+    (AdfCancelPipelineRunOperator, {"run_ids": ["a", "b"]}, CANCEL_TEMPLATED),
     (
         AdfCancelPipelineRunOperator,
-        {"run_ids": ["a", "b"]},
-        {*EACH_OPERATOR, "run_ids", "is_recursive", "dry_run"},
+        {"pipeline_names": ["load"], "statuses": ["Queued"], "order": "children_first", "max_runs": 5},
+        CANCEL_TEMPLATED,
     ),
     (
         AdfCancelWaitingTriggerRunOperator,
