@@ -21,10 +21,13 @@ class Started:
 
     :param pipeline_run_ids: pipeline runs, each once.
     :param reruns: reports of rerun windows; their trigger runs are cancelled as far as they are the batch's.
+    :param in_files: files that hold the reports of tasks with ``result_path``; they are not read, and what
+        such tasks have started is not known.
     """
 
     pipeline_run_ids: tuple[str, ...] = ()
     reruns: tuple[RerunReport, ...] = ()
+    in_files: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.pipeline_run_ids or self.reruns)
@@ -37,36 +40,38 @@ def started_by(xcoms: Iterable[Mapping[str, Any]]) -> Started:
     or a wait nothing, whatever ``run_ids`` it leaves for a next task. Of any other task ``run_ids`` and
     ``run_id`` are pipeline runs.
 
-    :param xcoms: of each task instance its XComs by key, of those in ``KEYS`` that it has left.
+    :param xcoms: of each task its XComs by key, of those in ``KEYS`` that it has left; of a mapped task a
+        list of those of its instances.
     """
     run_ids: dict[str, None] = {}
     reruns = []
+    in_files: list[str] = []
     for xcom in xcoms:
-        report = xcom.get(RETURN_VALUE)
-        if not _is_report(report):
+        found = [report for report in _reports(xcom.get(RETURN_VALUE)) if not report.get("dry_run")]
+        if not _reports(xcom.get(RETURN_VALUE)):
             run_ids |= dict.fromkeys(_texts(xcom.get(RUN_IDS)) + _texts(xcom.get(RUN_ID)))
-        elif report.get("dry_run"):
-            continue
-        elif "windows" in report:
-            reruns.append(RerunReport.from_json(report))
-        else:
-            new = (each.get("new_run_id") for each in report["runs"] if each.get("status"))
-            run_ids |= dict.fromkeys(run_id for run_id in new if run_id)
-    return Started(tuple(run_ids), tuple(reruns))
+        for report in found:
+            if "windows" in report:
+                reruns.append(RerunReport.from_json(report))
+            elif "runs" in report:
+                new = (each.get("new_run_id") for each in report["runs"] if each.get("status"))
+                run_ids |= dict.fromkeys(run_id for run_id in new if run_id)
+            else:
+                in_files.append(str(report.get("result_path")))
+    return Started(tuple(run_ids), tuple(reruns), tuple(in_files))
 
 
-def _is_report(value: object) -> bool:
-    """Say whether a value is what this package's operators and sensor leave."""
-    return (
-        isinstance(value, Mapping)
-        and RUN_IDS in value
-        and "counts" in value
-        and {"runs", "windows"} & set(value)
-    )
+def _reports(value: object) -> list[Mapping[str, Any]]:
+    """Return what this package's operators and sensor have left, of one instance or several."""
+    if isinstance(value, Mapping):
+        return [value] if RUN_IDS in value or "result_path" in value else []
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return [report for each in value for report in _reports(each)]
+    return []
 
 
 def _texts(value: object) -> list[str]:
-    """Return the texts of an XCom: one, several, or those of the task instances of a mapped task."""
+    """Return the texts of an XCom: one, several, or those of the instances of a mapped task."""
     if isinstance(value, str):
         return [value] if value else []
     if isinstance(value, Iterable) and not isinstance(value, Mapping):

@@ -86,6 +86,7 @@ from airflow.sdk import BaseOperator, BaseSensorOperator
 import airflow.triggers.base
 
 before = set(sys.modules)
+import airflow_provider_adfruns.callbacks
 import airflow_provider_adfruns.operators.cancel
 import airflow_provider_adfruns.operators.rerun
 import airflow_provider_adfruns.sensors.cancel_complete
@@ -172,6 +173,7 @@ def test_deferrable_takes_its_default_from_airflows_setting(monkeypatch: pytest.
         ("hooks.adf_runs", {"AdfRunsHook"}),
         ("operators.cancel", {"AdfCancelPipelineRunOperator", "AdfCancelWaitingTriggerRunOperator"}),
         ("operators.rerun", {"AdfRerunTumblingWindowRunsOperator", "AdfRerunPipelineRunOperator"}),
+        ("operators.cleanup", {"AdfCleanUpOperator"}),
         ("sensors.cancel_complete", {"AdfCancelCompleteSensor"}),
         ("triggers.runs", {"AdfRunsFinalTrigger", "AdfWindowsRerunTrigger"}),
         ("links", {"AdfStudioLink"}),
