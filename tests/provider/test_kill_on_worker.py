@@ -257,3 +257,11 @@ def test_a_killed_cancel_sends_no_more_and_undoes_nothing(factory: Start, in_tas
 def test_cancel_on_kill_has_to_be_true_or_false() -> None:
     with pytest.raises(InvalidInput, match="cancel_on_kill: 'maybe' is neither true nor false"):
         rerun(cancel_on_kill="maybe")
+
+
+def test_a_signal_after_the_task_has_ended_cancels_nothing_and_raises_nothing(factory: Start) -> None:
+    emulator = factory(windows(2))
+    task = rerun(wait_for_completion=False)
+    task.execute(RunningTaskInstance().context)
+    task.on_kill()
+    assert calls(emulator, "PipelineRuns_Cancel") == []

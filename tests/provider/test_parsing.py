@@ -17,6 +17,7 @@ from airflow_provider_adfruns.operators.cancel import (
     AdfCancelPipelineRunOperator,
     AdfCancelWaitingTriggerRunOperator,
 )
+from airflow_provider_adfruns.operators.cleanup import AdfCleanUpOperator
 from airflow_provider_adfruns.operators.rerun import (
     AdfRerunPipelineRunOperator,
     AdfRerunTumblingWindowRunsOperator,
@@ -72,6 +73,7 @@ TASKS: list[tuple[Callable[..., BaseOperator], dict[str, Any], set[str]]] = [
         {"run_ids": ["a", "b"], "rerun_from": "activity", "start_activity_name": "Merge", "fail_if": "all"},
         {*EACH_OPERATOR, "run_ids", "rerun_from", "start_activity_name", "fail_if", "dry_run"},
     ),
+    (AdfCleanUpOperator, {"task_ids": ["start"]}, {*EACH_OPERATOR, "task_ids", "dry_run"}),
     (
         AdfCancelCompleteSensor,
         {"pipeline_run_ids": "a", "trigger_name": "hourly", "trigger_run_ids": ["b"]},
