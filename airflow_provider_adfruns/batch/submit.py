@@ -145,6 +145,7 @@ class Submission:
         self._progress = Progress()
         self._history = RerunHistory(client, report.trigger_name, report.planned_at)
         self._outcomes = {outcome.window: outcome for outcome in report.windows}
+        self._under_way: set[Window] = set()
         self._stopped: AdfRunsError | None = None
         self._is_full = False
 
@@ -162,6 +163,14 @@ class Submission:
     def report(self) -> RerunReport:
         """The report as it stands."""
         return self._report.with_windows(self._outcomes.values())
+
+    @property
+    def interrupted(self) -> RerunReport:
+        """The report as it stands if the submission goes no further: what is under way now is unclear."""
+        return self._report.with_windows(
+            replace(outcome, step=Step.UNCLEAR) if outcome.window in self._under_way else outcome
+            for outcome in self._outcomes.values()
+        )
 
     async def run(self) -> RerunReport:
         """Send every planned window once; unclear ones again only after looking for them."""
@@ -288,6 +297,7 @@ class Submission:
     async def _send(self, outcome: WindowOutcome) -> None:
         if await self._is_over():
             return
+        self._under_way.add(outcome.window)  # and stays so if the task ends before the answer is read
         try:
             await self._client.rerun_trigger_run(self._report.trigger_name, outcome.run_id)
         except OutcomeUnknown as error:
@@ -305,3 +315,4 @@ class Submission:
             self._outcomes[outcome.window] = replace(
                 outcome, step=Step.SUBMITTED, problem="", rerun_by=RerunBy.THIS_BATCH
             )
+        self._under_way.discard(outcome.window)

@@ -17,6 +17,7 @@ from airflow_provider_adfruns.operators.cancel import (
     AdfCancelPipelineRunOperator,
     AdfCancelWaitingTriggerRunOperator,
 )
+from airflow_provider_adfruns.operators.cleanup import AdfCleanUpOperator
 from airflow_provider_adfruns.operators.rerun import (
     AdfRerunPipelineRunOperator,
     AdfRerunTumblingWindowRunsOperator,
@@ -72,6 +73,7 @@ TASKS: list[tuple[Callable[..., BaseOperator], dict[str, Any], set[str]]] = [
         {"run_ids": ["a", "b"], "rerun_from": "activity", "start_activity_name": "Merge", "fail_if": "all"},
         {*EACH_OPERATOR, "run_ids", "rerun_from", "start_activity_name", "fail_if", "dry_run"},
     ),
+    (AdfCleanUpOperator, {"task_ids": ["start"]}, {*EACH_OPERATOR, "task_ids", "dry_run"}),
     (
         AdfCancelCompleteSensor,
         {"pipeline_run_ids": "a", "trigger_name": "hourly", "trigger_run_ids": ["b"]},
@@ -96,6 +98,7 @@ from airflow.sdk import BaseOperator, BaseSensorOperator
 import airflow.triggers.base
 
 before = set(sys.modules)
+import airflow_provider_adfruns.callbacks
 import airflow_provider_adfruns.operators.cancel
 import airflow_provider_adfruns.operators.rerun
 import airflow_provider_adfruns.sensors.cancel_complete
@@ -182,6 +185,7 @@ def test_deferrable_takes_its_default_from_airflows_setting(monkeypatch: pytest.
         ("hooks.adf_runs", {"AdfRunsHook"}),
         ("operators.cancel", {"AdfCancelPipelineRunOperator", "AdfCancelWaitingTriggerRunOperator"}),
         ("operators.rerun", {"AdfRerunTumblingWindowRunsOperator", "AdfRerunPipelineRunOperator"}),
+        ("operators.cleanup", {"AdfCleanUpOperator"}),
         ("sensors.cancel_complete", {"AdfCancelCompleteSensor"}),
         ("triggers.runs", {"AdfRunsFinalTrigger", "AdfWindowsRerunTrigger"}),
         ("links", {"AdfStudioLink"}),
