@@ -318,11 +318,14 @@ class FactoryClient:
         """List the factory's triggers, all pages."""
         pages: list[Any] = []
 
-        async def walk(*arguments: str, **options: Any) -> None:
+        async def walk(*arguments: str, raw_response_hook: Callable[[Any], None], **options: Any) -> None:
+            def keep(response: Any) -> None:
+                raw_response_hook(response)
+                pages.append(response.http_response.json())
+
             options.pop("cls")  # a list's callback gets parsed models; the hook sees the answers themselves
-            hook = lambda response: pages.append(response.http_response.json())  # noqa: E731
             async for _ in self._client.triggers.list_by_factory(
-                *arguments, raw_response_hook=hook, **options
+                *arguments, raw_response_hook=keep, **options
             ):
                 pass
 
@@ -368,21 +371,22 @@ class FactoryClient:
     ) -> Any:
         """Run one operation of the SDK. :return: the answer's JSON. :raises AdfRunsError: for any failure."""
         address = self.connection.address
+        answers: list[Any] = []
+        options |= {"cls": _body_of, "raw_response_hook": answers.append}
         while self._cap is not None and (wait := self._cap.take(elapsed())) > 0:
             await pause(wait)
         try:
-            return await operation(
-                address.resource_group_name, address.factory_name, *arguments, cls=_body_of, **options
-            )
+            return await operation(address.resource_group_name, address.factory_name, *arguments, **options)
         except self._sdk.AzureError as error:
             raise self._sdk.translate(
                 error, action=action, connection=self.connection, write=write, not_found=not_found
             ) from error
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            # the SDK, or the JSON parser, tripped over the answer; the latter keeps its text as ``doc``
+            # the SDK, or the JSON parser, tripped over the answer
             if write:
                 raise self._sdk.unknown(action, f"it cannot be read: {error}") from error
-            raise self._unreadable(f"{action} with something", getattr(error, "doc", ""), error) from error
+            text = answers[-1].http_response.text() if answers else ""
+            raise self._unreadable(f"{action} with something", text, error) from error
 
     def _members(self, page: Any) -> list[Any]:
         """Return the members of one page of a list or query."""
