@@ -26,7 +26,7 @@ except ImportError:  # Airflow 3.1
         TaskDeferred,
     )
     from airflow.models.dagbag import BundleDagBag, sync_bag_to_db  # type: ignore[no-redef]
-    from airflow.serialization.serialized_objects import (  # type: ignore[assignment]
+    from airflow.serialization.serialized_objects import (  # type: ignore[assignment,attr-defined]
         SerializedDAG as DagSerialization,
     )
 
