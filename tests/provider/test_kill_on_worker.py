@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -164,6 +165,7 @@ def stop_while_waiting(monkeypatch: pytest.MonkeyPatch, what: type[BaseException
     async def stop(*_: object, **__: object) -> None:
         raise what
 
+    import_module("airflow_provider_adfruns.batch.rerun")  # it would keep what it finds when first imported
     monkeypatch.setattr("airflow_provider_adfruns.batch.watch.wait_until_done", stop)
 
 
