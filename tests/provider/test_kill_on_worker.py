@@ -127,7 +127,7 @@ def test_a_task_killed_while_it_sends_stops_and_cancels_its_reruns_and_nobody_el
     assert cancelled <= pipelines_of(emulator, sent)
     assert "cancel requested: window" in log  # and what did not fit into a kill's seconds is named as well
     assert {statuses(emulator)[run_id] for run_id in cancelled} <= {"Cancelled", "Canceling"}
-    assert {statuses(emulator)[run_id] for run_id in pipelines_of(emulator, [foreign_rerun])} == {
+    assert statuses(emulator)[foreign_rerun] in {"Waiting", "Running"}
         "InProgress"
     }
 
