@@ -141,7 +141,7 @@ class Caller:
     :param pacer: says when a request may leave.
     :param budget_seconds: how much time one request may spend on failed attempts and the waits between;
         waiting for throttling to end has a budget of its own.
-    :param gate: asked before each attempt of a write, after the wait for the pace.
+    :param gate: asked as the last thing before a write leaves, at each attempt.
     :param tally: counts what becomes of the requests.
     :param clock: the service's time, as this caller's own latest answer said.
     """
@@ -221,8 +221,6 @@ class RepeatPolicy(AsyncHTTPPolicy[Any, Any]):
         """Send the request once, and tell the pacer what the service says of its limits."""
         request.context[_SENT] = False
         try:
-            if write and caller.gate is not None:
-                caller.gate.check(f"{request.http_request.method} {request.http_request.url}")
             response = await self.next.send(request)
         except AzureError as error:
             # a token request in trouble says nothing about the request, which has not left yet
@@ -242,10 +240,16 @@ class RepeatPolicy(AsyncHTTPPolicy[Any, Any]):
 
 
 class WirePolicy(SansIOHTTPPolicy[Any, Any]):
-    """Stand behind authentication, next to the wire: note that the request leaves, and the service's time."""
+    """Stand behind authentication, next to the wire: see that a write may leave, and note that it does.
+
+    It also reads the service's time.
+    """
 
     def on_request(self, request: PipelineRequest[Any]) -> None:
-        """Note that from here on the request may have been sent."""
+        """Ask the caller's gate, and note that from here on the request may have been sent."""
+        gate, http = request.context[_CALLER].gate, request.http_request
+        if gate is not None and is_write(http.method, http.url):
+            gate.check(f"{http.method} {http.url}")
         request.context[_SENT] = True
 
     def on_response(self, request: PipelineRequest[Any], response: PipelineResponse[Any, Any]) -> None:

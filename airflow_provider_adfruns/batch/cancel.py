@@ -117,6 +117,7 @@ async def cancel_run(client: FactoryClient, run: PipelineRun, *, is_recursive: b
                 log.warning("Pipeline run %s (%s): %s", run.run_id, outcome.name, error)
                 unclear = str(error)
                 now = await _settled(client, run.run_id)
+                client.tally.settled += 1
                 outcome = replace(outcome, status=now.status)
                 if now.status not in _GOING:
                     return replace(outcome, requested=_was_cancelled(now))

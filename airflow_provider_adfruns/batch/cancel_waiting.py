@@ -219,6 +219,7 @@ class _WaitingCancel:
     async def _settle(self, doubt: _Doubt, now: TriggerRun) -> bool:
         """Decide about a doubt by what the run is now. :return: whether the cancel is to be sent again."""
         run = doubt.run
+        self.client.tally.settled += doubt.was_lost
         waits = now.status is TriggerRunStatus.WAITING_ON_DEPENDENCY
         if waits and (doubt.was_lost or now.status is not run.status):
             return True

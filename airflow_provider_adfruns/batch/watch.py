@@ -14,7 +14,7 @@ from airflow_provider_adfruns.adf.queries import RunFilter
 from airflow_provider_adfruns.batch.report import columns, some
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Mapping, Sequence
+    from collections.abc import Coroutine, Iterable, Mapping, Sequence
 
     from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.adf.model import TriggerRun
@@ -163,24 +163,26 @@ async def query_trigger(client: FactoryClient, trigger_name: str, changes: Chang
     )
 
 
-async def at_once(calls: Iterable[Awaitable[_Result]]) -> list[_Result]:
+async def at_once(calls: Iterable[Coroutine[Any, Any, _Result]]) -> list[_Result]:
     """Run calls side by side, a few at a time, and return their results in order.
 
-    All run to their end before the first error, if there is one, is raised: no call is left half done.
+    All run to their end before the first error, if there is one, is raised: no call is left half done. Where
+    the wait for them is cancelled, calls that have not begun never do.
     """
     gate = asyncio.Semaphore(_AT_ONCE)
+    waiting = list(calls)
 
-    async def one(call: Awaitable[_Result]) -> _Result:
+    async def one(call: Coroutine[Any, Any, _Result]) -> _Result:
         async with gate:
             return await call
 
-    results = await asyncio.gather(*(one(call) for call in calls), return_exceptions=True)
-    done: list[_Result] = []
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-        done.append(result)
-    return done
+    tasks = [asyncio.create_task(one(call)) for call in waiting]
+    try:
+        await asyncio.gather(*tasks, return_exceptions=True)
+    finally:
+        for call in waiting:
+            call.close()
+    return [task.result() for task in tasks]
 
 
 def runs_table(runs: Sequence[WatchedRun]) -> str:

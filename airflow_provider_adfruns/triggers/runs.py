@@ -152,7 +152,7 @@ class _WatchTrigger(BaseTrigger):
         event: dict[str, Any] = {"status": "success", "message": "", "error": ""}
         try:
             async with self._hook.client() as client:
-                watch = self.watch(client)
+                watch = await asyncio.to_thread(self.watch, client)  # unpacking much would block the loop
                 await wait_until_done(
                     watch,
                     client,
@@ -163,7 +163,8 @@ class _WatchTrigger(BaseTrigger):
         except AdfRunsError as error:
             status = "timeout" if isinstance(error, WaitTimedOut) else "error"
             event = {"status": status, "message": str(error), "error": type(error).__name__}
-        yield TriggerEvent({**event, **self.seen(watch)})  # type: ignore[no-untyped-call]
+        seen = await asyncio.to_thread(self.seen, watch)  # and so would packing it
+        yield TriggerEvent({**event, **seen})  # type: ignore[no-untyped-call]
 
 
 class AdfRunsFinalTrigger(_WatchTrigger):

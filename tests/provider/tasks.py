@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
@@ -31,8 +32,10 @@ class TaskInstance:
 
     def __init__(self) -> None:
         self.xcoms: dict[str, Any] = {}
+        self.pushes: Counter[str] = Counter()
 
     def xcom_push(self, key: str, value: Any) -> None:
+        self.pushes[key] += 1
         self.xcoms[key] = json.loads(json.dumps(value))
 
     def get_first_reschedule_date(self, context: Context) -> None:

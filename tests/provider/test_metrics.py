@@ -114,6 +114,13 @@ def test_a_lost_answer_of_a_pipeline_runs_rerun_is_settled_by_its_chosen_id(
     assert stats.by_status("runs") == {"succeeded": 1}
 
 
+def test_a_lost_answer_of_a_cancel_is_settled_by_the_runs_status(factory: Factory, stats: Stats) -> None:
+    emulator = factory(FAMILY)
+    emulator.fail_next("PipelineRuns_Cancel", drop_connection=True, processed=True)
+    Task(AdfCancelPipelineRunOperator, run_ids=["lone"]).run()
+    assert stats.of_requests == [0, 1, 1, 0]
+
+
 @BOTH
 def test_a_cancel_tells_the_runs_by_their_final_status(
     factory: Factory, stats: Stats, deferrable: bool
