@@ -8,7 +8,7 @@ CLIENTS := .contract
 CODE := airflow_provider_adfruns tests example_dags demo benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test chaos contract demo bench format clean
+.PHONY: help install check test chaos cancels contract demo bench format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test: $(READY) ## the whole test suite
 
 chaos: $(READY) ## 200 nights of 300 windows under faults and kills, and beside them the blind loop
 	$(BIN)/python -m tests.chaos --seeds 200 --windows 300 --blind 20
+
+cancels: $(READY) ## 100 cancels of trees of 400 runs that go wrong, the sensor's verdict beside the truth
+	$(BIN)/python -m tests.cancels --seeds 100
 
 contract: $(READY) $(CLIENTS)/sdk9/.ready $(CLIENTS)/sdk1/.ready $(CLIENTS)/npm/.ready ## let other SDKs drive the emulator
 	$(BIN)/python -m tests.contract.clients --home $(CLIENTS)

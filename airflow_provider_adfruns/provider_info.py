@@ -29,6 +29,7 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": _INTEGRATION,
                 "python-modules": [
                     "airflow_provider_adfruns.operators.cancel",
+                    "airflow_provider_adfruns.operators.cleanup",
                     "airflow_provider_adfruns.operators.rerun",
                 ],
             }

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import deque
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow_provider_adfruns.adf.answers import body_of, members, parsed, unreadable
+from airflow_provider_adfruns.adf.answers import Answer, Parsed, members, parsed, unreadable
 from airflow_provider_adfruns.adf.errors import (
     AuthenticationFailed,
     FactoryNotFound,
     NotFound,
+    OutcomeUnknown,
     PipelineNotFound,
     PipelineRunNotFound,
     TriggerNotFound,
@@ -22,8 +24,9 @@ from airflow_provider_adfruns.adf.model import ActivityRun, PipelineRun, Trigger
 from airflow_provider_adfruns.adf.names import check_pipeline_name, check_run_id, check_trigger_name
 from airflow_provider_adfruns.adf.pacing import Bucket, Limit, Pacer, shared_pacer
 from airflow_provider_adfruns.adf.pause import elapsed, pause
-from airflow_provider_adfruns.adf.queries import query_body
+from airflow_provider_adfruns.adf.queries import pages
 from airflow_provider_adfruns.adf.sharing import shared_client
+from airflow_provider_adfruns.adf.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.adf.identity import FactoryConnection
     from airflow_provider_adfruns.adf.queries import RunFilter
 
-_MOST_PAGES = 10_000
+_ANSWERS_KEPT = 500
 
 
 class FactoryClient:
@@ -55,6 +58,9 @@ class FactoryClient:
     :param pacer: for a principal whose limits are not the documented ones, to be shared by all its clients;
         default this process's own for the principal in its subscription.
     :param gate: may be closed to stop all writes, which then raise ``WritesStopped``.
+
+    ``tally`` counts what became of its requests. ``answers`` are the latest 500 answers, oldest first, with
+    the ids by which Microsoft finds a request.
     """
 
     def __init__(
@@ -66,13 +72,15 @@ class FactoryClient:
         gate: WriteGate | None = None,
     ) -> None:
         self.connection = connection
+        self.answers: deque[Answer] = deque(maxlen=_ANSWERS_KEPT)
         cap = connection.max_requests_per_second
         self._cap = None if cap is None else Bucket(Limit(1, cap))
         principal = connection.client_id or connection.conn_id
         shared = shared_pacer(connection.arm_endpoint, connection.address.subscription_id, principal)
         if trouble_budget_seconds is None:
             trouble_budget_seconds = connection.trouble_budget_seconds
-        self._sending = (pacer or shared, trouble_budget_seconds, gate)
+        self.tally = Tally()
+        self._sending = (pacer or shared, trouble_budget_seconds, gate, self.tally)
         self._exit = AsyncExitStack()
         self._sdk: Any = None  # azure's types would be imported with it
         self._client: Any = None
@@ -121,7 +129,7 @@ class FactoryClient:
             action=f"reading pipeline run {run_id}",
             not_found=PipelineRunNotFound,
         )
-        return parsed(PipelineRun, wire, self.connection.address)
+        return parsed(self.connection.address, PipelineRun, wire)
 
     async def query_pipeline_runs(
         self,
@@ -129,12 +137,14 @@ class FactoryClient:
         last_updated_after: datetime,
         last_updated_before: datetime,
         filters: Sequence[RunFilter] = (),
+        most_pages: int | None = None,
     ) -> list[PipelineRun]:
         """Query the factory's pipeline runs, all pages, in no order; may lag some seconds behind.
 
         :param last_updated_after: only runs updated at this time or later.
         :param last_updated_before: only runs updated at this time or earlier; may lie ahead.
         :param filters: operands PipelineName, RunStart, RunEnd, Status, RunGroupId, LatestOnly.
+        :param most_pages: read at most so many, for whoever can do with some of the runs; default all.
         """
         return await self._query(
             PipelineRun,
@@ -145,6 +155,7 @@ class FactoryClient:
             last_updated_after,
             last_updated_before,
             filters,
+            most_pages,
         )
 
     async def query_trigger_runs(
@@ -308,35 +319,41 @@ class FactoryClient:
             action=f"reading trigger {trigger_name!r}",
             not_found=TriggerNotFound,
         )
-        return parsed(Trigger, wire, self.connection.address)
+        return parsed(self.connection.address, Trigger, wire)
 
     async def list_triggers(self) -> list[Trigger]:
         """List the factory's triggers, all pages."""
-        pages: list[Any] = []
+        answers: list[Any] = []
 
         async def walk(*arguments: str, **options: Any) -> None:
             options.pop("cls")  # a list's callback gets parsed models; the hook sees the answers themselves
-            hook = lambda response: pages.append(response.http_response.json())  # noqa: E731
+            hook = lambda response: answers.append(response.http_response.json())  # noqa: E731
             async for _ in self._client.triggers.list_by_factory(
                 *arguments, raw_response_hook=hook, **options
             ):
                 pass
 
         await self._call(walk, action="listing triggers")
-        address = self.connection.address
-        return [parsed(Trigger, wire, address) for page in pages for wire in members(page, address)]
+        return [
+            parsed(self.connection.address, Trigger, wire)
+            for page in answers
+            for wire in members(self.connection.address, page)
+        ]
 
-    async def check_pipeline(self, pipeline_name: str) -> None:
-        """Ask for a pipeline, to see that it is published.
+    async def get_pipeline_name(self, pipeline_name: str) -> str:
+        """Ask for a pipeline, and return its name as it was published: the API's paths do not mind the case.
 
         :raises PipelineNotFound: for an unknown name.
         """
-        await self._call(
+        wire = await self._call(
             self._client.pipelines.get,
             check_pipeline_name(pipeline_name),
             action=f"reading pipeline {pipeline_name!r}",
             not_found=PipelineNotFound,
         )
+        if not isinstance(wire, dict) or "name" not in wire:
+            raise unreadable(self.connection.address, "with a pipeline", wire, "it has no name")
+        return str(wire["name"])
 
     async def _query(
         self,
@@ -346,25 +363,16 @@ class FactoryClient:
         after: datetime,
         before: datetime,
         filters: Sequence[RunFilter],
+        most_pages: int | None = None,
     ) -> list[Parsed]:
-        """Collect all pages, each run once: runs may move between pages while they are read."""
+        """Collect pages, each run once: runs may move between pages while they are read."""
+        address = self.connection.address
         found: dict[str, Parsed] = {}
-        token: str | None = None
-        for _ in range(_MOST_PAGES):
-            wire = await send(query_body(after, before, tuple(filters), token))
-            for member in members(wire, self.connection.address):
-                run = parsed(kind, member, self.connection.address)
+        async for page in pages(send, address, after, before, tuple(filters), most_pages):
+            for member in page:
+                run = parsed(address, kind, member)
                 found[key(run)] = run
-            following = wire.get("continuationToken")
-            if not following:
-                return list(found.values())
-            if following == token:
-                break
-            token = following
-        raise UnexpectedAnswer(
-            f"a query of {self.connection.address} does not end: its continuation token repeats. "
-            "Nothing was changed; try again later."
-        )
+        return list(found.values())
 
     async def _call(
         self,
@@ -379,8 +387,14 @@ class FactoryClient:
         address = self.connection.address
         while self._cap is not None and (wait := self._cap.take(elapsed())) > 0:
             await pause(wait)
+
+        def body_of(response: Any, _: object, __: object) -> Any:
+            answer = response.http_response
+            self.answers.append(Answer.of(action, answer))
+            return answer.json() if answer.text() else None  # the older generation answers empty bodies
+
         try:
-            return await operation(
+            answer = await operation(
                 address.resource_group_name,
                 address.factory_name,
                 *arguments,
@@ -389,14 +403,24 @@ class FactoryClient:
                 **options,
             )
         except self._sdk.AzureError as error:
-            raise self._sdk.translate(
+            if (refusal := getattr(error, "response", None)) is not None:
+                self.answers.append(Answer.of(action, refusal))
+            failure = self._sdk.translate(
                 error, action=action, connection=self.connection, write=write, not_found=not_found
-            ) from error
+            )
+            if not isinstance(failure, AuthenticationFailed):
+                self.tally.ambiguous += isinstance(failure, OutcomeUnknown)
+                raise failure from error
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             # the SDK, or the JSON parser, tripped over the answer; the latter keeps its text as ``doc``
             if write:
+                self.tally.ambiguous += 1
                 raise self._sdk.unknown(action, f"it cannot be read: {error}") from error
-            raise unreadable(f"{action} with something", getattr(error, "doc", ""), error, address) from error
+            raise unreadable(address, f"{action} with something", getattr(error, "doc", ""), error) from error
+        else:
+            self.tally.submitted += write
+            return answer
+        raise failure  # alone: azure-identity's error holds the authority's answer, perhaps with the secret
 
 
 def _import_sdk() -> ModuleType:

@@ -248,7 +248,7 @@ async def _rerun_once(client: FactoryClient, outcome: RecoveryOutcome, manner: _
     :raises PermissionDenied: if it was not carried out for that.
     """
     try:
-        known, free = await _latest_rerun(client, manner.batch, outcome.run_id)
+        known, free = await latest_rerun(client, manner.batch, outcome.run_id)
         if known is not None and manner.until is not None:
             known = await _cancelled(client, known, manner.until)
     except (AuthenticationFailed, PermissionDenied):
@@ -260,7 +260,7 @@ async def _rerun_once(client: FactoryClient, outcome: RecoveryOutcome, manner: _
     return replace(outcome, new_run_id=known.run_id, status=str(known.status))
 
 
-async def _latest_rerun(client: FactoryClient, batch: str, run_id: str) -> tuple[PipelineRun | None, str]:
+async def latest_rerun(client: FactoryClient, batch: str, run_id: str) -> tuple[PipelineRun | None, str]:
     """Find a batch's latest rerun of a run. :return: it, if there is any, and the first id that is free."""
     latest: PipelineRun | None = None
     for number in itertools.count():
@@ -297,12 +297,13 @@ async def _create_once(client: FactoryClient, outcome: RecoveryOutcome, manner: 
         try:
             known = await client.get_pipeline_run(chosen)
         except PipelineRunNotFound:
-            pass
+            client.tally.settled += bool(problem)
         except AdfRunsError as error:
             if not problem and isinstance(error, _SAME_FOR_EACH_RUN):
                 raise
             return replace(outcome, problem=problem or str(error))
         else:
+            client.tally.settled += bool(problem)
             return replace(outcome, status=str(known.status))
         await _check_time(client, manner.deadline)
         try:

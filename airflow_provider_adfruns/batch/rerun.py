@@ -195,33 +195,26 @@ def resumed_report(
     # a run that began just before the plan may have been hidden from it: it is somebody's rerun
     surely_seen = plan_reruns(history, selection, statuses, ledger.planned_at - QUERY_LAG_PATIENCE)
     judged = members | {each.window: each for each in surely_seen.members if not _is_rerun(members, each)}
-    families = by_window(history)
+    chosen, may_be_sent, families = frozenset(ledger.windows), ledger.may_be_sent, by_window(history)
     outcomes = []
-    skipped = [each for each in plan.exclusions if each.window not in set(ledger.windows)]
+    skipped = [each for each in plan.exclusions if each.window not in chosen]
     for window in ledger.windows:
         family = families.get(window)
         if not family:
-            skipped.append(
-                Exclusion(window, None, None, "its runs are older than the factory's history by now")
-            )
+            reason = "its runs are older than the factory's history by now"
+            skipped.append(Exclusion(window, None, None, reason))
         elif window in judged:
             base = _cancelled(family, ledger) or judged[window].run
-            outcomes.append(_resumed(window, family, base, ledger))
+            outcomes.append(_resumed(window, family, base, ledger, may_be_sent))
         else:
-            first = family[0]
-            changed = replace(
-                _outcome(first, window, Step.REFUSED), problem="its only run is not final any more"
-            )
+            changed = _outcome(family[0], window, Step.REFUSED)
+            changed = replace(changed, problem="its only run is not final any more")
             outcomes.append(with_history(changed, family[1:]))
+    reason = "it was not to be rerun when this was planned"
     skipped.extend(
-        Exclusion(
-            window,
-            member.run.trigger_run_id,
-            member.run.status,
-            "it was not to be rerun when this was planned",
-        )
+        Exclusion(window, member.run.trigger_run_id, member.run.status, reason)
         for window, member in members.items()
-        if window not in set(ledger.windows)
+        if window not in chosen
     )
     return RerunReport(
         selection.trigger_name,
@@ -245,13 +238,19 @@ def _cancelled(family: Sequence[TriggerRun], ledger: Ledger) -> TriggerRun | Non
     return next((run for run in reversed(earlier) if run.status is TriggerRunStatus.CANCELLED), None)
 
 
-def _resumed(window: Window, family: Sequence[TriggerRun], base: TriggerRun, ledger: Ledger) -> WindowOutcome:
+def _resumed(
+    window: Window,
+    family: Sequence[TriggerRun],
+    base: TriggerRun,
+    ledger: Ledger,
+    may_be_sent: frozenset[Window],
+) -> WindowOutcome:
     """Judge a window by what has come after the run that was to be rerun."""
     newer = [run for run in family if run.timestamp > base.timestamp]
     is_theirs = window in ledger.theirs or (newer and newer[-1].timestamp < ledger.planned_at)
-    step = Step.UNCLEAR if is_theirs or window in ledger.may_be_sent else Step.PLANNED
-    outcome = _outcome(base, window, step)
-    return with_history(replace(outcome, rerun_by=RerunBy.SOMEBODY_ELSE) if is_theirs else outcome, newer)
+    step = Step.UNCLEAR if is_theirs or window in may_be_sent else Step.PLANNED
+    whose = RerunBy.SOMEBODY_ELSE if is_theirs else None
+    return with_history(replace(_outcome(base, window, step), rerun_by=whose), newer)
 
 
 class RerunWatch:

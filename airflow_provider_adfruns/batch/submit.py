@@ -145,6 +145,7 @@ class Submission:
         self._progress = Progress()
         self._history = RerunHistory(client, report.trigger_name, report.planned_at)
         self._outcomes = {outcome.window: outcome for outcome in report.windows}
+        self._under_way: set[Window] = set()
         self._stopped: AdfRunsError | None = None
         self._is_full = False
 
@@ -162,6 +163,14 @@ class Submission:
     def report(self) -> RerunReport:
         """The report as it stands."""
         return self._report.with_windows(self._outcomes.values())
+
+    @property
+    def interrupted(self) -> RerunReport:
+        """The report as it stands if the submission goes no further: what is under way now is unclear."""
+        return self._report.with_windows(
+            replace(outcome, step=Step.UNCLEAR) if outcome.window in self._under_way else outcome
+            for outcome in self._outcomes.values()
+        )
 
     async def run(self) -> RerunReport:
         """Send every planned window once; unclear ones again only after looking for them."""
@@ -218,24 +227,28 @@ class Submission:
 
     async def _settle(self) -> None:
         """Look for what is unclear until it shows, or has had time enough to show."""
-        if not self._at(Step.UNCLEAR):
+        asked = len(self._at(Step.UNCLEAR))
+        if not asked:
             return
         until: datetime | None = None
         while True:
+            began = await self._client.now()
             await self._look()
             unclear = len(self._at(Step.UNCLEAR))
             if not unclear:
+                self._client.tally.settled += asked
                 return
+            if until is not None and began > until:
+                break
             now = await self._client.now()
             if until is None:  # the look was answered after all that was sent before it
                 until = now + timedelta(seconds=self._rules.settle_seconds)
                 log.info("Looking for %d reruns whose answer was lost, until %s", unclear, until)
-            elif now > until:
-                break  # and `_send_planned` looks once more, from here on
             await pause(min(_LOOK_SECONDS, max((until - now).total_seconds(), 1.0)))
         for outcome in self._at(Step.UNCLEAR):
             log.info("Window %s: no rerun has shown, so it was not carried out", outcome.window)
             self._outcomes[outcome.window] = replace(outcome, step=Step.PLANNED, problem="")
+        self._client.tally.settled += asked
 
     async def _send_planned(self) -> None:
         """Send what is planned, a few windows at a time, looking before each few what others have done."""
@@ -284,6 +297,7 @@ class Submission:
     async def _send(self, outcome: WindowOutcome) -> None:
         if await self._is_over():
             return
+        self._under_way.add(outcome.window)  # and stays so if the task ends before the answer is read
         try:
             await self._client.rerun_trigger_run(self._report.trigger_name, outcome.run_id)
         except OutcomeUnknown as error:
@@ -301,3 +315,4 @@ class Submission:
             self._outcomes[outcome.window] = replace(
                 outcome, step=Step.SUBMITTED, problem="", rerun_by=RerunBy.THIS_BATCH
             )
+        self._under_way.discard(outcome.window)

@@ -11,9 +11,12 @@ from airflow.sdk import BaseOperator
 from airflow_provider_adfruns._airflow import default_deferrable
 from airflow_provider_adfruns._lazily import Lazily
 from airflow_provider_adfruns.adf.errors import InvalidInput
+from airflow_provider_adfruns.adf.gate import WriteGate
 from airflow_provider_adfruns.batch.selection import aware_time
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
 from airflow_provider_adfruns.links import AdfStudioLink, leave_link
+from airflow_provider_adfruns.metrics import tell_outcome
+from airflow_provider_adfruns.operators.kill import cancel_started
 from airflow_provider_adfruns.parameters import is_templated, positive
 from airflow_provider_adfruns.results import (
     check_result_path,
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.batch import deadline as deadlines
+    from airflow_provider_adfruns.batch.kill import Kill
 else:
     deadlines = Lazily("airflow_provider_adfruns.batch.deadline")
 
@@ -74,6 +78,7 @@ class AdfRunsOperator(BaseOperator):
         "result_path",
     )
     ui_color = "#e3effa"
+    cancel_on_kill = True
 
     def __init__(
         self,
@@ -92,6 +97,7 @@ class AdfRunsOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.studio_url = ""
+        self._gate = WriteGate()
         self.azure_data_factory_conn_id = azure_data_factory_conn_id
         self.resource_group_name = resource_group_name
         self.factory_name = factory_name
@@ -111,13 +117,39 @@ class AdfRunsOperator(BaseOperator):
 
     @property
     def hook(self) -> AdfRunsHook:
-        """The hook for the task's connection."""
+        """The hook for the task's connection; when the task is killed it writes no more."""
+        return self._hook_behind(self._gate)
+
+    def _hook_behind(self, gate: WriteGate | None) -> AdfRunsHook:
         return AdfRunsHook(
             self.azure_data_factory_conn_id,
             resource_group_name=self.resource_group_name,
             factory_name=self.factory_name,
             max_requests_per_second=self.max_requests_per_second,
+            gate=gate,
         )
+
+    def started(self) -> Kill | None:
+        """Return what a kill has to cancel: what this task has started so far; None if that is nothing."""
+        return None
+
+    def on_kill(self) -> None:
+        """Send nothing more, and cancel what the task has started if it has really ended.
+
+        Airflow calls this when a person ends a running task, when the worker shuts down, and when
+        ``execution_timeout`` is over.
+        """
+        self._gate.close()
+        kill = self.started()
+        if kill is None:
+            self.log.warning("Killed; nothing more is sent to the factory.")
+        else:
+            cancel_started(
+                kill,
+                self._hook_behind(None),
+                cancel_on_kill=self.cancel_on_kill,
+                log=self.log,
+            )
 
     def place(self, deadline: datetime) -> dict[str, Any]:
         """Return the arguments that every trigger takes."""
@@ -170,6 +202,7 @@ class AdfRunsOperator(BaseOperator):
         :return: what is in XCom: the result, or its summary where the whole is in a file.
         """
         left = dict(result)
+        tell_outcome(self, result)
         try:
             if self.result_path is not None:
                 left = self._leave_in_file(context, result, problems)

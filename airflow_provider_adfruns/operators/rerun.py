@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.batch import clearing
+    from airflow_provider_adfruns.batch import kill as kills
     from airflow_provider_adfruns.batch import ledger as ledgers
     from airflow_provider_adfruns.batch import opening as openings
     from airflow_provider_adfruns.batch import report as reports
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
     from airflow_provider_adfruns.triggers import runs as triggers
 else:
+    kills = Lazily("airflow_provider_adfruns.batch.kill")
     clearing = Lazily("airflow_provider_adfruns.batch.clearing")
     ledgers = Lazily("airflow_provider_adfruns.batch.ledger")
     openings = Lazily("airflow_provider_adfruns.batch.opening")
@@ -61,6 +63,7 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
     with the reason. A rerun whose answer was lost is looked for in the factory's history, and sent again only
     if it has not shown after ``settle_seconds``. A task that dies takes up the same batch in its next try, by
     the ledger in Airflow's task state store (3.3; before, a next try looks for reruns first and plans anew).
+    If it is a person's clear that starts the next try, reruns that were cancelled are sent once more.
 
     The service reruns a window with the parameters of its original run and the trigger's latest published
     definition, and evaluates its dependencies again. **New parameters cannot be passed to a rerun**; to run
@@ -92,12 +95,16 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
     :param dry_run: only plan: return what would be rerun, and change nothing. (templated)
     :param wait_for_completion: wait for the reruns and fail if a window has not succeeded then; without it
         the task ends as soon as the new runs are visible.
+    :param cancel_on_kill: cancel the reruns that this task has sent, and those only, when it is ended by a
+        person or by ``execution_timeout`` without a retry left. Default True. A clear or a restart of Airflow
+        cancels nothing: the next try takes up the batch.
 
     Leaves in XCom the report as ``return_value``: ``trigger_name``, ``planned_at``, ``dry_run``, ``run_ids``
     (the new trigger runs; of a dry run those that would be rerun), ``counts``, ``windows`` (each with
     ``window_start``, ``window_end``; of the run before ``run_id``, ``status_before``, ``ran_at``; ``step``;
-    of the new run ``new_run_id``, ``status``, ``started_at``; ``problem``, ``note``), ``skipped`` (each with
-    ``run_id``, ``status`` and ``reason``); and ``run_ids`` under its own key.
+    of the new run ``new_run_id``, ``status``, ``started_at``, and ``rerun_by``: ``this batch`` or ``somebody
+    else``; ``problem``, ``note``), ``skipped`` (each with ``run_id``, ``status`` and ``reason``); and
+    ``run_ids`` under its own key.
 
     :raises InvalidInput: for parameters that do not fit, when the DAG is parsed or before anything is sent.
     :raises WrongTriggerType: for a trigger without windows.
@@ -133,6 +140,7 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         settle_seconds: float = DEFAULT_SETTLE_SECONDS,
         fail_if: str = FailIf.ANY.value,
         dry_run: bool | str = False,
+        cancel_on_kill: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -145,6 +153,8 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         self.max_in_flight = None if max_in_flight is None else count(max_in_flight, "max_in_flight")
         self.newest_first = newest_first
         self.settle_seconds = positive(settle_seconds, "settle_seconds")
+        self.cancel_on_kill = as_bool(cancel_on_kill, "cancel_on_kill")
+        self._submission: submits.Submission | None = None
         self.fail_if = fail_if
         self.dry_run = dry_run  # type: ignore[assignment,method-assign] # its namesake is never called
         check_choice(run_ids, window_start, window_end)
@@ -167,6 +177,10 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
                 return self._finish(context, batch.report)
             deadline = hook.run(self.end_of_wait)
             return self._go_on(context, hook, state.keep(batch.ledger), batch.report, deadline)
+
+    def started(self) -> kills.Kill | None:
+        """Return what a kill has to cancel: the reruns that have been sent."""
+        return kills.WindowRerunsKill(self._submission.interrupted) if self._submission else None
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired: send what there is room for now, or end."""
@@ -199,7 +213,10 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
             if self.deferrable:
                 self.defer(
                     trigger=triggers.AdfWindowsRerunTrigger(
-                        report=report.packed(), max_in_flight=self.max_in_flight, **self.place(deadline)
+                        report=report.packed(),
+                        max_in_flight=self.max_in_flight,
+                        cancel_on_kill=self.cancel_on_kill,
+                        **self.place(deadline),
                     ),
                     method_name="execute_complete",
                 )
@@ -242,7 +259,7 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
             leaves_when_full=self.deferrable and self.wait_for_completion,
             deadline=deadline,
         )
-        submission = submits.Submission(client, report, rules, ledger)
+        submission = self._submission = submits.Submission(client, report, rules, ledger)
         await submission.run()
         return submission
 

@@ -9,6 +9,7 @@ from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput
 from airflow_provider_adfruns.adf.names import check_run_ids
 from airflow_provider_adfruns.batch.judgement import FailIf, check_fail_if
 from airflow_provider_adfruns.batch.selection import listed
+from airflow_provider_adfruns.links import view_of
 from airflow_provider_adfruns.operators.base import AdfRunsOperator
 from airflow_provider_adfruns.operators.state import TaskBatch
 from airflow_provider_adfruns.parameters import as_bool, is_templated
@@ -21,12 +22,16 @@ if TYPE_CHECKING:
 
     from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.batch import clearing
+    from airflow_provider_adfruns.batch import final_watch as final_watches
+    from airflow_provider_adfruns.batch import kill as kills
     from airflow_provider_adfruns.batch import recovery as recoveries
     from airflow_provider_adfruns.batch import watch as watches
     from airflow_provider_adfruns.triggers import runs as triggers
 else:
     clearing = Lazily("airflow_provider_adfruns.batch.clearing")
+    kills = Lazily("airflow_provider_adfruns.batch.kill")
     recoveries = Lazily("airflow_provider_adfruns.batch.recovery")
+    final_watches = Lazily("airflow_provider_adfruns.batch.final_watch")
     watches = Lazily("airflow_provider_adfruns.batch.watch")
     triggers = Lazily("airflow_provider_adfruns.triggers.runs")
 
@@ -47,6 +52,8 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         factory that cannot be read. (templated)
     :param dry_run: only look: return what would be rerun, and change nothing. (templated)
     :param wait_for_completion: wait for the reruns and fail if one has not succeeded then.
+    :param cancel_on_kill: cancel the reruns, with their children, when the task is ended by a person or by
+        ``execution_timeout`` without a retry left. Default True.
 
     Leaves in XCom the report as ``return_value``: ``run_ids`` (the new runs; of a dry run those that would be
     rerun), ``counts``, ``runs`` (each with ``run_id``, ``name``, ``status_before``, ``new_run_id``,
@@ -76,12 +83,15 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         start_activity_name: str | None = None,
         fail_if: str = FailIf.ANY.value,
         dry_run: bool | str = False,
+        cancel_on_kill: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.run_ids = run_ids
         self.rerun_from = rerun_from
         self.start_activity_name = start_activity_name
+        self.cancel_on_kill = as_bool(cancel_on_kill, "cancel_on_kill")
+        self._started: kills.Kill | None = None
         self.fail_if = fail_if
         self.dry_run = dry_run  # type: ignore[assignment,method-assign] # its namesake is never called
         if not is_templated(run_ids):
@@ -99,9 +109,11 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         check_rerun_from(self.rerun_from, self.start_activity_name)
         check_fail_if(self.fail_if)
         dry_run = as_bool(self.dry_run, "dry_run")
-        self.link_to(context, "pipelineruns")
+        self.link_to(context, view_of(run_ids))
         self.prepare(context)
         batch = TaskBatch(context)
+        if not dry_run:
+            self._started = kills.ChosenRunsKill(batch.name, run_ids)
         with self.hook as hook:
             if not batch.may_have_begun:  # else what an earlier try has sent has to be found
                 hook.run(self.check_deadline)
@@ -125,6 +137,8 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
                 batch.sent()
             if report.stopped is not None:
                 return self._finish(context, report, (), report.stopped, has_waited=False)
+            if report.run_ids and not dry_run:
+                self.link_to(context, view_of(report.run_ids))
             if report.dry_run or not self.wait_for_completion or not report.run_ids:
                 return self._finish(context, report, (), None, has_waited=False)
             watched: dict[str, Any] = {"pipeline_run_ids": report.run_ids, "include_children": False}
@@ -135,6 +149,7 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
                         trigger_name=None,
                         trigger_run_ids=[],
                         report=report.to_json(),
+                        cancel_on_kill=self.cancel_on_kill,
                         **self.place(deadline),
                     ),
                     method_name="execute_complete",
@@ -142,17 +157,21 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
             runs, error = hook.run(lambda client: self._follow(client, watched, deadline))
         return self._finish(context, report, runs, error)
 
+    def started(self) -> kills.Kill | None:
+        """Return what a kill has to cancel: the runs that may have been created."""
+        return self._started
+
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired."""
-        self.link_to(context, "pipelineruns")
-        runs = [watches.WatchedRun(**run) for run in event["runs"]]
+        runs = [watches.WatchedRun.from_json(run) for run in event["runs"]]
         report = recoveries.RecoveryReport.from_json(event["report"])
+        self.link_to(context, view_of(report.run_ids))
         return self._finish(context, report, runs, triggers.error_of(event))
 
     async def _follow(
         self, client: FactoryClient, watched: Mapping[str, Any], deadline: datetime
     ) -> tuple[list[watches.WatchedRun], AdfRunsError | None]:
-        watch = watches.RunsFinalWatch(client, **watched)
+        watch = final_watches.RunsFinalWatch(client, **watched)
         try:
             await watches.wait_until_done(watch, client, poll_interval=self.poll_interval, deadline=deadline)
         except AdfRunsError as error:

@@ -1,28 +1,43 @@
-"""Triggers: one watches all runs of a task; they only read, and each ends in one typed event.
+"""Triggers: one watches all runs of a task and only reads, a kill aside; each ends in one typed event.
 
-An event is ``{"status": "success" | "timeout" | "error", "message": str, "error": str, ...}`` with what was
-watched beside it: ``dag.test()`` and a triggerer restart lose everything else.
+An event is ``{"status": "success" | "stuck" | "timeout" | "error", "message": str, "error": str, ...}`` with
+what was watched beside it: ``dag.test()`` and a triggerer restart lose everything else.
 """
 
 from __future__ import annotations
 
+import asyncio
 from abc import abstractmethod
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_adfruns._airflow import task_state
 from airflow_provider_adfruns.adf import errors
 from airflow_provider_adfruns.adf.errors import AdfRunsError, WaitTimedOut
+from airflow_provider_adfruns.batch.cancel_rules import CancelRules
+from airflow_provider_adfruns.batch.final_watch import RunsFinalWatch
+from airflow_provider_adfruns.batch.kill import (
+    UNKNOWN_STATE,
+    Kill,
+    PipelineRunsKill,
+    WindowRerunsKill,
+    decide,
+)
 from airflow_provider_adfruns.batch.report import RerunReport
 from airflow_provider_adfruns.batch.rerun import RerunWatch
-from airflow_provider_adfruns.batch.watch import RunsFinalWatch, Watch, wait_until_done
+from airflow_provider_adfruns.batch.verdict import Memory
+from airflow_provider_adfruns.batch.watch import Watch, wait_until_done
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from airflow_provider_adfruns.adf.client import FactoryClient
+
+_ASK_SECONDS = 5.0
+_CANCEL_SECONDS = 20.0  # Airflow's [triggerer] on_kill_timeout is 30 s for both
 
 
 class _WatchTrigger(BaseTrigger):
@@ -33,6 +48,7 @@ class _WatchTrigger(BaseTrigger):
     :param factory_name: instead of the connection's.
     :param poll_interval: seconds between looks.
     :param deadline: in the service's time, ISO 8601; a restart of the triggerer does not move it.
+    :param cancel_on_kill: the operator's parameter; None where the task has not started what it watches.
     """
 
     def __init__(
@@ -43,6 +59,7 @@ class _WatchTrigger(BaseTrigger):
         factory_name: str | None,
         poll_interval: float,
         deadline: str,
+        cancel_on_kill: bool | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.azure_data_factory_conn_id = azure_data_factory_conn_id
@@ -50,6 +67,7 @@ class _WatchTrigger(BaseTrigger):
         self.factory_name = factory_name
         self.poll_interval = poll_interval
         self.deadline = deadline
+        self.cancel_on_kill = cancel_on_kill
 
     @abstractmethod
     def watched(self) -> dict[str, Any]:
@@ -58,6 +76,11 @@ class _WatchTrigger(BaseTrigger):
     @abstractmethod
     def watch(self, client: FactoryClient) -> Watch:
         """Return a fresh watch."""
+
+    def outcome(self, watch: Watch) -> str:
+        """Return the status of a wait that has ended neither in its deadline nor in an error."""
+        del watch
+        return "success"
 
     @abstractmethod
     def seen(self, watch: Watch | None) -> dict[str, Any]:
@@ -72,20 +95,63 @@ class _WatchTrigger(BaseTrigger):
             "factory_name": self.factory_name,
             "poll_interval": self.poll_interval,
             "deadline": self.deadline,
+            "cancel_on_kill": self.cancel_on_kill,
             **self.watched(),
         }
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Watch, and yield one event."""
-        watch: Watch | None = None
-        hook = AdfRunsHook(
+    @abstractmethod
+    def started(self) -> Kill:
+        """Return what a kill has to cancel, if the task has started what is watched."""
+
+    @property
+    def _hook(self) -> AdfRunsHook:
+        return AdfRunsHook(
             self.azure_data_factory_conn_id,
             resource_group_name=self.resource_group_name,
             factory_name=self.factory_name,
         )
+
+    async def on_kill(self) -> None:
+        """Cancel what the task has started, if it has really ended.
+
+        Airflow (3.3 on) calls this after ``run`` was cancelled: when a person ends or clears the deferred
+        task, but also when the trigger has moved to another triggerer. The task's state tells them apart.
+        """
+        if self.cancel_on_kill is None:
+            return
+        kill = self.started()
+        state = await self._task_state() if self.cancel_on_kill else None
+        decision = decide(cancel_on_kill=self.cancel_on_kill, state=state)
+        if not decision.cancels:
+            self.log.warning(
+                "Killed; what the task has started goes on, since %s. To cancel it by hand: %s.",
+                decision.why,
+                kill.by_hand(),
+            )
+            return
+        self.log.warning("Killed; cancelling what the task has started, since %s.", decision.why)
+        try:
+            async with asyncio.timeout(_CANCEL_SECONDS), self._hook.client() as client:
+                await kill.run(client)
+        except (AdfRunsError, TimeoutError) as error:
+            self.log.warning("The cancels did not come to their end: %r. By hand: %s.", error, kill.by_hand())
+        self.log.warning("What became of it:\n%s", kill.summary())
+
+    async def _task_state(self) -> str | None:
+        """Ask for the task's state in a thread, since that blocks; whatever goes wrong, it is unknown."""
+        asked = asyncio.ensure_future(asyncio.to_thread(task_state, self.task_instance))
+        await asyncio.wait({asked}, timeout=_ASK_SECONDS)
+        if not asked.done() or asked.exception() is not None:
+            self.log.warning("Airflow could not be asked for the task's state: %r", asked)
+            return UNKNOWN_STATE
+        return asked.result()
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Watch, and yield one event."""
+        watch: Watch | None = None
         event: dict[str, Any] = {"status": "success", "message": "", "error": ""}
         try:
-            async with hook.client() as client:
+            async with self._hook.client() as client:
                 watch = self.watch(client)
                 await wait_until_done(
                     watch,
@@ -93,6 +159,7 @@ class _WatchTrigger(BaseTrigger):
                     poll_interval=self.poll_interval,
                     deadline=datetime.fromisoformat(self.deadline),
                 )
+                event["status"] = self.outcome(watch)
         except AdfRunsError as error:
             status = "timeout" if isinstance(error, WaitTimedOut) else "error"
             event = {"status": status, "message": str(error), "error": type(error).__name__}
@@ -107,8 +174,12 @@ class AdfRunsFinalTrigger(_WatchTrigger):
     :param trigger_name: the trigger of ``trigger_run_ids``.
     :param trigger_run_ids: trigger runs.
     :param report: what the task has to remember; comes back in the event as it is.
+    :param rules: ``CancelRules.to_json()``: with these the wait also ends in the status ``stuck`` when there
+        is something to be done about a cancel, which the task does on a worker before it waits on.
+    :param memory: ``Memory.to_json()``, what the task knows of the runs.
 
-    The event carries ``runs``, a list of ``WatchedRun.to_json()``, and ``report``.
+    The event carries ``runs``, a list of ``WatchedRun.to_json()``, ``report``, the ``deadline`` and, in
+    ``memory``, what else the next trigger has to know.
     """
 
     def __init__(
@@ -119,6 +190,8 @@ class AdfRunsFinalTrigger(_WatchTrigger):
         trigger_name: str | None,
         trigger_run_ids: list[str],
         report: dict[str, Any] | None = None,
+        rules: dict[str, Any] | None = None,
+        memory: dict[str, Any] | None = None,
         **place: Any,
     ) -> None:
         super().__init__(**place)
@@ -127,6 +200,8 @@ class AdfRunsFinalTrigger(_WatchTrigger):
         self.trigger_name = trigger_name
         self.trigger_run_ids = trigger_run_ids
         self.report = report
+        self.rules = rules
+        self.memory = memory
 
     def watched(self) -> dict[str, Any]:
         """Return the arguments that say what is watched."""
@@ -136,6 +211,8 @@ class AdfRunsFinalTrigger(_WatchTrigger):
             "trigger_name": self.trigger_name,
             "trigger_run_ids": self.trigger_run_ids,
             "report": self.report,
+            "rules": self.rules,
+            "memory": self.memory,
         }
 
     def watch(self, client: FactoryClient) -> RunsFinalWatch:
@@ -146,12 +223,28 @@ class AdfRunsFinalTrigger(_WatchTrigger):
             include_children=self.include_children,
             trigger_name=self.trigger_name,
             trigger_run_ids=self.trigger_run_ids,
+            rules=None if self.rules is None else CancelRules.from_json(self.rules),
+            memory=None if self.memory is None else Memory.from_json(self.memory),
         )
 
+    def outcome(self, watch: Watch) -> str:
+        """Say whether there is something to be done about a cancel."""
+        return "stuck" if isinstance(watch, RunsFinalWatch) and watch.due else "success"
+
+    def started(self) -> PipelineRunsKill:
+        """Return what a kill has to cancel."""
+        return PipelineRunsKill(self.pipeline_run_ids)
+
     def seen(self, watch: Watch | None) -> dict[str, Any]:
-        """Return the runs as last seen, and the task's report."""
-        runs = watch.runs if isinstance(watch, RunsFinalWatch) else []
-        return {"runs": [run.to_json() for run in runs], "report": self.report}
+        """Return the runs as last seen, what else is known, and the task's report."""
+        memory = watch.memory if isinstance(watch, RunsFinalWatch) else Memory()
+        runs = [run.to_json() for run in watch.runs] if isinstance(watch, RunsFinalWatch) else []
+        return {
+            "runs": runs,
+            "memory": {**memory.to_json(), "runs": None},
+            "report": self.report,
+            "deadline": self.deadline,
+        }
 
 
 class AdfWindowsRerunTrigger(_WatchTrigger):
@@ -177,6 +270,10 @@ class AdfWindowsRerunTrigger(_WatchTrigger):
         """Return a fresh watch."""
         return RerunWatch(client, RerunReport.unpacked(self.report), self.max_in_flight)
 
+    def started(self) -> WindowRerunsKill:
+        """Return what a kill has to cancel."""
+        return WindowRerunsKill(RerunReport.unpacked(self.report))
+
     def seen(self, watch: Watch | None) -> dict[str, Any]:
         """Return the report as last seen."""
         report = watch.report.packed() if isinstance(watch, RerunWatch) else self.report
@@ -188,7 +285,7 @@ def error_of(event: Mapping[str, Any]) -> AdfRunsError | None:
 
     :param event: a trigger's event.
     """
-    if event["status"] == "success":
+    if event["status"] in {"success", "stuck"}:
         return None
     kind = getattr(errors, event["error"], AdfRunsError)
     error = kind(event["message"])

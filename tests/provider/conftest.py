@@ -28,12 +28,15 @@ class Ran:
 
     def xcom(self, task_id: str, key: str = "return_value") -> Any:
         """Return an XCom's value, None if the task has left none."""
+        return next(iter(self.xcoms(task_id, key)), None)
+
+    def xcoms(self, task_id: str, key: str = "return_value") -> list[Any]:
+        """Return an XCom's values, one of each mapped task."""
         found = XComModel.get_many(
             run_id=self._dag_run.run_id, dag_ids=self._dag_run.dag_id, task_ids=task_id, key=key
         )
         with create_session() as session:
-            row = session.scalars(found).first()
-            return None if row is None else XComModel.deserialize_value(row)
+            return [XComModel.deserialize_value(row) for row in session.scalars(found)]
 
 
 @pytest.fixture(scope="session")

@@ -89,6 +89,10 @@ def test_in_a_dag_run_a_sensor_on_the_worker_leaves_its_result_in_xcom(
             "status": "Succeeded",
             "is_final": True,
             "parent_run_id": None,
+            "status_before": "Succeeded",
+            "started_at": "2026-02-28T21:40:00+00:00",
+            "ended_at": "2026-02-28T22:40:00+00:00",
+            "canceling_since": None,
         }
     ]
 

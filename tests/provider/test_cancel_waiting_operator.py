@@ -149,13 +149,28 @@ def test_only_unknown_runs_fail_the_task_before_anything_is_sent(factory: Start)
     assert writes(emulator) == []
 
 
-def test_a_cancel_without_a_clear_answer_is_sent_once_and_the_others_are_cancelled(factory: Start) -> None:
+@WAYS_TO_WAIT
+@pytest.mark.parametrize(
+    ("fault", "sent"),
+    [({"status": 503}, 5), ({"drop_connection": True}, 5), ({"drop_connection": True, "processed": True}, 4)],
+)
+def test_a_cancel_whose_answer_is_lost_is_sent_again_only_if_it_was_not_carried_out(
+    factory: Start, deferrable: bool, fault: dict[str, Any], sent: int
+) -> None:
     emulator = factory(WAITING)
-    emulator.fail_next("TriggerRuns_Cancel", status=503)
-    with pytest.raises(RunsNotAsWanted, match=r"1 of 4 runs .* It was not sent again"):
-        cancel(**ONLY_WAITING_RANGE).run()
-    assert len(calls(emulator, "TriggerRuns_Cancel")) == 4
-    assert report_windows(emulator).count("Cancelled") == 3
+    emulator.fail_next("TriggerRuns_Cancel", **fault)
+    result = cancel(**ONLY_WAITING_RANGE, deferrable=deferrable).run()
+    assert len(calls(emulator, "TriggerRuns_Cancel")) == sent
+    assert report_windows(emulator).count("Cancelled") == 4
+    assert result["counts"] == {"Cancelled": 4}
+
+
+def test_a_cancel_whose_answers_stay_unclear_is_named_with_its_status(factory: Start) -> None:
+    emulator = factory(WAITING)
+    emulator.fail_next("TriggerRuns_Cancel", status=503, count=9)
+    with pytest.raises(RunsNotAsWanted, match=r"waiting: its cancel was sent 3 times.* still WaitingOnDep"):
+        cancel(run_ids="waiting").run()
+    assert len(writes(emulator)) == 3
 
 
 @WAYS_TO_WAIT
@@ -172,3 +187,48 @@ def test_the_trigger_is_made_again_from_json_as_it_was(factory: Start) -> None:
     factory(WAITING)
     trigger = cancel(**ONLY_WAITING_RANGE, deferrable=True).defer().trigger
     assert through_json(trigger).serialize() == trigger.serialize()
+
+
+MANY: dict[str, Any] = {
+    "now": NOW,
+    "pipelines": {"load": {"seconds": 60}, "report": {"seconds": 36000}},
+    "triggers": {
+        "hourly": {
+            "pipeline": "load",
+            "state": "stopped",
+            "windows": [{"from": "-PT240H", "count": 240, "status": "Failed"}],
+        },
+        "report": {
+            "pipeline": "report",
+            "state": "stopped",
+            "dependsOn": [{"trigger": "hourly"}],
+            "windows": [
+                {
+                    "from": "-PT240H",
+                    "count": 240,
+                    "status": "WaitingOnDependency",
+                    "except": [{"windows": "100..119", "status": "Running"}],
+                }
+            ],
+        },
+    },
+}
+
+
+@WAYS_TO_WAIT
+def test_of_many_windows_the_trigger_runs_themselves_are_seen_cancelled_through_lost_answers(
+    factory: Start, deferrable: bool
+) -> None:
+    emulator = factory(MANY)
+    for seed, operation in enumerate(["TriggerRuns_Cancel", "PipelineRuns_Cancel"]):
+        emulator.fail_sometimes(operation, rate=0.05, seed=seed, drop_connection=True, processed=True)
+        emulator.fail_sometimes(operation, rate=0.05, seed=seed + 2, status=503)
+    result = cancel(
+        window_start="2026-02-19T00:00:00Z",
+        window_end="2026-03-01T07:00:00Z",
+        on_running="cancel_pipeline_runs",
+        deferrable=deferrable,
+    ).run()
+    assert report_windows(emulator) == ["Cancelled"] * 240
+    assert result["counts"] == {"Cancelled": 240}
+    assert {each["status_before"] for each in result["runs"]} == {"WaitingOnDependency", "Running"}

@@ -17,6 +17,7 @@ from airflow_provider_adfruns.operators.cancel import (
     AdfCancelPipelineRunOperator,
     AdfCancelWaitingTriggerRunOperator,
 )
+from airflow_provider_adfruns.operators.cleanup import AdfCleanUpOperator
 from airflow_provider_adfruns.operators.rerun import (
     AdfRerunPipelineRunOperator,
     AdfRerunTumblingWindowRunsOperator,
@@ -31,11 +32,28 @@ if TYPE_CHECKING:
 
 PLACE = ("azure_data_factory_conn_id", "resource_group_name", "factory_name")
 EACH_OPERATOR = (*PLACE, "deadline", "result_path")
+CANCEL_TEMPLATED = {
+    *EACH_OPERATOR,
+    "run_ids",
+    "pipeline_names",
+    "statuses",
+    "started_after",
+    "started_before",
+    "trigger_name",
+    "trigger_run_id",
+    "run_group_id",
+    "order",
+    "queued_first",
+    "if_none",
+    "is_recursive",
+    "dry_run",
+}
 TASKS: list[tuple[Callable[..., BaseOperator], dict[str, Any], set[str]]] = [
+    (AdfCancelPipelineRunOperator, {"run_ids": ["a", "b"]}, CANCEL_TEMPLATED),
     (
         AdfCancelPipelineRunOperator,
-        {"run_ids": ["a", "b"]},
-        {*EACH_OPERATOR, "run_ids", "is_recursive", "dry_run"},
+        {"pipeline_names": ["load"], "statuses": ["Queued"], "order": "children_first", "max_runs": 5},
+        CANCEL_TEMPLATED,
     ),
     (
         AdfCancelWaitingTriggerRunOperator,
@@ -55,10 +73,21 @@ TASKS: list[tuple[Callable[..., BaseOperator], dict[str, Any], set[str]]] = [
         {"run_ids": ["a", "b"], "rerun_from": "activity", "start_activity_name": "Merge", "fail_if": "all"},
         {*EACH_OPERATOR, "run_ids", "rerun_from", "start_activity_name", "fail_if", "dry_run"},
     ),
+    (AdfCleanUpOperator, {"task_ids": ["start"]}, {*EACH_OPERATOR, "task_ids", "dry_run"}),
     (
         AdfCancelCompleteSensor,
         {"pipeline_run_ids": "a", "trigger_name": "hourly", "trigger_run_ids": ["b"]},
-        {*PLACE, "pipeline_run_ids", "include_children", "trigger_name", "trigger_run_ids"},
+        {
+            *PLACE,
+            "pipeline_run_ids",
+            "include_children",
+            "trigger_name",
+            "trigger_run_ids",
+            "accept_outcomes",
+            "cancel_requested_at",
+            "on_stuck",
+            "evidence_path",
+        },
     ),
 ]
 EACH = pytest.mark.parametrize(("operator", "parameters", "templated"), TASKS)
@@ -69,6 +98,7 @@ from airflow.sdk import BaseOperator, BaseSensorOperator
 import airflow.triggers.base
 
 before = set(sys.modules)
+import airflow_provider_adfruns.callbacks
 import airflow_provider_adfruns.operators.cancel
 import airflow_provider_adfruns.operators.rerun
 import airflow_provider_adfruns.sensors.cancel_complete
@@ -155,6 +185,7 @@ def test_deferrable_takes_its_default_from_airflows_setting(monkeypatch: pytest.
         ("hooks.adf_runs", {"AdfRunsHook"}),
         ("operators.cancel", {"AdfCancelPipelineRunOperator", "AdfCancelWaitingTriggerRunOperator"}),
         ("operators.rerun", {"AdfRerunTumblingWindowRunsOperator", "AdfRerunPipelineRunOperator"}),
+        ("operators.cleanup", {"AdfCleanUpOperator"}),
         ("sensors.cancel_complete", {"AdfCancelCompleteSensor"}),
         ("triggers.runs", {"AdfRunsFinalTrigger", "AdfWindowsRerunTrigger"}),
         ("links", {"AdfStudioLink"}),
