@@ -1,4 +1,4 @@
-"""How the reference reads docstrings: a griffe extension for what the parser of Sphinx fields does not know."""
+"""How the reference reads docstrings: a griffe extension for what the parser of fields does not know."""
 
 from __future__ import annotations
 
