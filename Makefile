@@ -5,29 +5,58 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CLIENTS := .contract
+INSTALL := -m pip install --quiet --disable-pip-version-check
 CODE := airflow_provider_adfruns tests example_dags demo benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test chaos cancels contract demo docs bench format clean
+.PHONY: help install check test test-oldest test-beside wheel chaos cancels contract demo docs bench format clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(READY) ## make .venv with everything pinned in constraints.txt
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python $(INSTALL) --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-check: $(READY) ## ruff, ruff format, mypy --strict, import contracts
+check: $(READY) ## ruff, ruff format, mypy --strict, import contracts, GitHub's files against their schemas
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
 
 test: $(READY) ## the whole test suite
 	$(BIN)/python -m pytest
+
+test-oldest: .oldest/.ready ## all that talks to Airflow or the SDK, on the oldest of everything supported
+	.oldest/bin/python -m pytest tests/adf tests/batch tests/provider
+
+.oldest/.ready: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv .oldest
+	.oldest/bin/python $(INSTALL) --constraint constraints-oldest.txt --editable '.[test]'
+	touch $@
+
+test-beside: .beside/.ready ## that the official Azure provider and this one get on
+	.beside/bin/python -m pytest tests/beside
+
+.beside/.ready: pyproject.toml constraints-beside.txt
+	$(PYTHON) -m venv .beside
+	.beside/bin/python $(INSTALL) --constraint constraints-beside.txt \
+		--editable '.[test]' apache-airflow-providers-microsoft-azure
+	touch $@
+
+wheel: $(READY) ## build wheel and source distribution, install the wheel on its own and see that all is there
+	rm -rf dist .wheel
+	$(BIN)/python -m build --outdir dist .
+	$(PYTHON) -m venv .wheel
+	.wheel/bin/python $(INSTALL) --constraint constraints.txt dist/*.whl pytest
+	.wheel/bin/python -P -m pytest --import-mode=importlib --confcutdir=tests/wheel tests/wheel
 
 chaos: $(READY) ## 200 nights of 300 windows under faults and kills, and beside them the blind loop
 	$(BIN)/python -m tests.chaos --seeds 200 --windows 300 --blind 20
@@ -40,7 +69,7 @@ contract: $(READY) $(CLIENTS)/sdk9/.ready $(CLIENTS)/sdk1/.ready $(CLIENTS)/npm/
 
 $(CLIENTS)/sdk%/.ready: tests/contract/clients/sdk%.txt
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	$(@D)/bin/python $(INSTALL) --requirement $<
 	touch $@
 
 $(CLIENTS)/npm/.ready: tests/contract/clients/package.json tests/contract/clients/package-lock.json
@@ -57,15 +86,16 @@ docs: .docs/.ready ## build the documentation into site/; a link that leads nowh
 
 .docs/.ready: constraints-docs.txt
 	$(PYTHON) -m venv .docs
-	.docs/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	.docs/bin/python $(INSTALL) --requirement $<
 	touch $@
 
-bench: $(READY) ## what importing costs
+bench: $(READY) ## what importing and discovering the provider cost
 	$(BIN)/python -m benchmarks.import_time
+	$(BIN)/python -m benchmarks.discovery_time
 
 format: $(READY) ## let ruff format and mend
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) $(CLIENTS) .docs site .cache .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(CLIENTS) .oldest .beside .wheel .docs site .cache dist .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

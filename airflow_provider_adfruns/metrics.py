@@ -58,7 +58,9 @@ def tell_outcome(task: BaseOperator, result: Mapping[str, Any]) -> None:
     if result.get("dry_run"):
         return
     kind = "windows" if "windows" in result else "runs"
-    counts = result.get("counts") or Counter(run["status"] or "unknown" for run in result["runs"])
+    counts = result.get("counts")
+    if counts is None:
+        counts = Counter(run["status"] or "unknown" for run in result["runs"])
     for status, number in counts.items():
         name = re.sub(r"\W+", "_", status.lower())
         stats.incr(f"adfruns.{kind}.{name}", number, tags={"dag_id": task.dag_id, "task_id": task.task_id})

@@ -11,12 +11,11 @@ import pytest
 
 import airflow_provider_adfruns
 from airflow_provider_adfruns import metrics
-from airflow_provider_adfruns.adf import client
 from airflow_provider_adfruns.adf.clouds import CLOUDS
 from airflow_provider_adfruns.adf.identity import Authentication
 from airflow_provider_adfruns.emulator import routes
 from airflow_provider_adfruns.provider_info import get_provider_info
-from tests.documentation.pages import blocks, code_in, names, page, table
+from tests.documentation.pages import ROOT, blocks, code_in, names, page, table
 from tests.documentation.public import DOCUMENTED, FUNCTIONS, TASKS, parameters
 
 TABLES = [
@@ -96,7 +95,10 @@ def test_every_cloud_is_on_its_page() -> None:
 
 def actions_of_the_client() -> set[str]:
     """Return the permission for each call of the client, as ARM makes them of method and path."""
-    calls = re.findall(r"self\._client\.(\w+)\.(\w+)", inspect.getsource(client))
+    sources = [
+        path.read_text(encoding="utf-8") for path in (ROOT / "airflow_provider_adfruns/adf").glob("*.py")
+    ]
+    calls = re.findall(r"self\._client\.(\w+)\.(\w+)", "\n".join(sources))
     wanted = {"_".join(word.title().replace("_", "") for word in call) for call in calls}
     served = {each.name: each for each in routes.OPERATIONS}
     actions = set()

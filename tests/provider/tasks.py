@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_adfruns.emulator.routes import OPERATIONS
+from tests.provider.versions import TaskDeferred
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,9 +127,7 @@ def test_a_task_killed_while_it_sends_stops_and_cancels_its_reruns_and_nobody_el
     assert cancelled <= pipelines_of(emulator, sent)
     assert "cancel requested: window" in log  # and what did not fit into a kill's seconds is named as well
     assert {statuses(emulator)[run_id] for run_id in cancelled} <= {"Cancelled", "Canceling"}
-    assert {statuses(emulator)[run_id] for run_id in pipelines_of(emulator, [foreign_rerun])} == {
-        "InProgress"
-    }
+    assert statuses(emulator)[foreign_rerun] in {"Waiting", "Running"}
 
 
 def test_a_worker_that_shuts_down_stops_sending_and_leaves_the_reruns_to_the_next_try(factory: Start) -> None:
@@ -164,6 +163,7 @@ def stop_while_waiting(monkeypatch: pytest.MonkeyPatch, what: type[BaseException
     async def stop(*_: object, **__: object) -> None:
         raise what
 
+    import_module("airflow_provider_adfruns.batch.rerun")  # it would keep what it finds when first imported
     monkeypatch.setattr("airflow_provider_adfruns.batch.watch.wait_until_done", stop)
 
 

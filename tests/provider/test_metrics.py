@@ -136,6 +136,13 @@ def test_a_dry_run_tells_nothing(factory: Factory, stats: Stats) -> None:
     assert stats.counts == {}
 
 
+def test_a_rerun_of_nothing_tells_of_no_window(factory: Factory, stats: Stats) -> None:
+    factory(NIGHT)
+    nothing = {"window_start": "2026-02-28T18:40:00Z", "window_end": "2026-02-28T18:50:00Z"}
+    Task(AdfRerunTumblingWindowRunsOperator, trigger_name="hourly", **nothing).run()
+    assert stats.counts == {}
+
+
 def test_what_was_done_before_an_error_is_told(factory: Factory, stats: Stats) -> None:
     emulator = factory(FAMILY)
     with AdfRunsHook() as hook:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk import DAG
-from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_provider_adfruns.operators.cancel import (
     AdfCancelPipelineRunOperator,
@@ -24,6 +23,7 @@ from airflow_provider_adfruns.operators.rerun import (
 )
 from airflow_provider_adfruns.sensors.cancel_complete import AdfCancelCompleteSensor
 from tests.provider.scenarios import NIGHT_RANGE
+from tests.provider.versions import DagSerialization
 
 if TYPE_CHECKING:
     from collections.abc import Callable
