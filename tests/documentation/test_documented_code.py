@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 
+from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
 from tests.documentation.pages import DOCS, ROOT, Block, blocks, names, page
 from tests.documentation.public import FUNCTIONS, TASKS
 
@@ -71,6 +72,17 @@ def test_each_block_of_a_test_is_python(block: Block) -> None:
 )
 def test_each_json_block_is_json(block: Block) -> None:
     assert json.loads(block.code)
+
+
+@pytest.mark.parametrize("language", ["json", "text"], ids=["json", "uri"])
+def test_the_connection_can_be_written_as_the_page_shows(
+    language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (block,) = blocks("connection.md", PAGES["connection.md"], language)
+    monkeypatch.setenv("AIRFLOW_CONN_DOCUMENTED", block.code.strip())
+    connection = AdfRunsHook("documented").factory_connection()
+    assert connection.client_secret == "the client secret"
+    assert connection.address.factory_name == "night-adf"
 
 
 def test_every_example_dag_is_on_a_page() -> None:
