@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 - documentation is no package
 """How the reference reads docstrings: a griffe extension for what the parser of fields does not know."""
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
+from docs.included import written
 from tests.documentation.pages import DOCS, ROOT, Block, blocks, names, page
 from tests.documentation.public import FUNCTIONS, TASKS
 
@@ -85,8 +86,14 @@ def test_the_connection_can_be_written_as_the_page_shows(
     assert connection.address.factory_name == "night-adf"
 
 
+@pytest.mark.parametrize("name", names())
+def test_each_file_that_a_page_shows_is_as_it_is(name: str) -> None:
+    text = (DOCS / name).read_text(encoding="utf-8")
+    assert written(text) == text, "run: python -m docs.included"
+
+
 def test_every_example_dag_is_on_a_page() -> None:
     everything = "\n".join((DOCS / name).read_text(encoding="utf-8") for name in names())
     examples = [path.name for path in (ROOT / "example_dags").glob("*.py")]
     assert examples
-    assert [name for name in examples if f'--8<-- "example_dags/{name}"' not in everything] == []
+    assert [name for name in examples if f"<!-- file example_dags/{name} -->" not in everything] == []
