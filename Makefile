@@ -9,7 +9,7 @@ INSTALL := -m pip install --quiet --disable-pip-version-check
 CODE := airflow_provider_adfruns tests example_dags demo benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-oldest test-beside wheel chaos cancels contract demo bench format clean
+.PHONY: help install check test test-oldest test-beside wheel chaos cancels contract demo docs bench format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,14 @@ $(CLIENTS)/npm/.ready: tests/contract/clients/package.json tests/contract/client
 demo: $(READY) ## watch Airflow cancel and rerun runs of a local factory, checked against its journal
 	$(BIN)/python -m demo
 
+docs: .docs/.ready ## build the documentation into site/; a link that leads nowhere fails
+	.docs/bin/zensical build --strict --clean
+
+.docs/.ready: constraints-docs.txt
+	$(PYTHON) -m venv .docs
+	.docs/bin/python $(INSTALL) --requirement $<
+	touch $@
+
 bench: $(READY) ## what importing and discovering the provider cost
 	$(BIN)/python -m benchmarks.import_time
 	$(BIN)/python -m benchmarks.discovery_time
@@ -90,4 +98,4 @@ format: $(READY) ## let ruff format and mend
 	$(BIN)/ruff format $(CODE)
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) $(CLIENTS) .oldest .beside .wheel dist .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(CLIENTS) .oldest .beside .wheel .docs site .cache dist .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

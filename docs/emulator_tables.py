@@ -14,7 +14,6 @@ from airflow_provider_adfruns.emulator import control, definitions, faults, rout
 from tests.contract.facts import FACTS
 
 PAGE = Path(__file__).parent / "emulator.md"
-EXAMPLE = Path(__file__).parent / "example_test"
 
 
 def operations() -> str:
@@ -59,15 +58,6 @@ def _words(kind: type) -> str:
     )
 
 
-def example() -> str:
-    """Return the files of the example, as they are run by the tests."""
-    files = [("test_rerun_last_night.py", "python"), ("orders.yaml", "yaml"), ("conftest.py", "python")]
-    return "\n\n".join(
-        f"`{name}`\n\n```{language}\n{(EXAMPLE / name).read_text(encoding='utf-8').rstrip()}\n```"
-        for name, language in files
-    )
-
-
 def deviations() -> str:
     """Return what is known of the service and done otherwise."""
     return "\n".join(f'- "{_statement(each.words)}": {each.deviation}' for each in FACTS if each.deviation)
@@ -83,7 +73,6 @@ PARTS = {
     "control calls": control_calls,
     "fault words": fault_words,
     "cancel words": cancel_words,
-    "example": example,
 }
 
 

@@ -30,7 +30,7 @@ def rerun_last_night_with_approval() -> None:
         body="""{% for each in ti.xcom_pull('plan')['windows'] -%}
         - {{ each['window_start'] }}: {{ each['status_before'] }}
         {% endfor %}""",
-        execution_timeout=timedelta(hours=4),
+        response_timeout=timedelta(hours=4),  # older standard providers: execution_timeout
     )
     rerun = AdfRerunTumblingWindowRunsOperator(
         task_id="rerun",

@@ -32,7 +32,9 @@ def test_each_floor_is_what_the_oldest_environment_has(floor: re.Match[str] | No
     assert [*map(int, pinned.split("."))] == [*map(int, version.split(".")), 0, 0][: pinned.count(".") + 1]
 
 
-@pytest.mark.parametrize("name", ["constraints.txt", "constraints-oldest.txt", "constraints-beside.txt"])
+@pytest.mark.parametrize(
+    "name", ["constraints.txt", "constraints-oldest.txt", "constraints-beside.txt", "constraints-docs.txt"]
+)
 def test_constraints_are_exact_pins_and_name_no_index(name: str) -> None:
     lines = (ROOT / name).read_text("utf-8").splitlines()
     assert [line for line in lines if not re.fullmatch(r"# .*|[\w.-]+==[\w.+]+", line)] == []

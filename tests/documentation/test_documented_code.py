@@ -1,0 +1,99 @@
+"""The code in the documentation is code: DAGs that Airflow parses, JSON that can be read."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+
+from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
+from docs.included import written
+from tests.documentation.pages import DOCS, ROOT, Block, blocks, names, page
+from tests.documentation.public import FUNCTIONS, TASKS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Tests of one's own, not DAGs: tests/provider/test_documented_example.py runs these.
+TEST_PAGES = {"emulator.md", "tasks/test-your-dag.md"}
+
+PAGES = {name: page(name) for name in names()}
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DAGS = [
+    block
+    for name, text in {**PAGES, "README.md": README}.items()
+    if name not in TEST_PAGES
+    for block in blocks(name, text, "python")
+]
+# What a page's fragment may take as given.
+GIVEN = "\n".join(
+    [
+        "from datetime import UTC, datetime",
+        "from airflow.sdk import DAG",
+        *(f"from {each.__module__} import {name}" for name, each in {**TASKS, **FUNCTIONS}.items()),
+        "",
+    ]
+)
+
+
+def as_module(code: str) -> str:
+    """Return a block as a module for Airflow: a fragment gets imports, and a DAG if it has none."""
+    if "import " in code:
+        return code
+    if "DAG(" in code:
+        return GIVEN + code
+    indented = "".join(f"    {line}" for line in code.splitlines(keepends=True))
+    return f'{GIVEN}with DAG("fragment", start_date=datetime(2026, 1, 1, tzinfo=UTC)):\n{indented}'
+
+
+@pytest.mark.parametrize("block", DAGS, ids=lambda block: block.name)
+def test_each_python_block_is_a_dag_that_airflow_parses(block: Block, tmp_path: Path) -> None:
+    (tmp_path / "documented.py").write_text(as_module(block.code), encoding="utf-8")
+    bag = DagBag(dag_folder=tmp_path, safe_mode=False)
+    assert bag.import_errors == {}
+    only_imports = all(line.startswith("from ") for line in block.code.splitlines())
+    assert len(bag.dags) == (0 if only_imports else 1)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [block for name in sorted(TEST_PAGES) for block in blocks(name, PAGES[name], "python")],
+    ids=lambda block: block.name,
+)
+def test_each_block_of_a_test_is_python(block: Block) -> None:
+    compile(block.code, block.name, "exec")
+
+
+@pytest.mark.parametrize(
+    "block",
+    [block for name, text in PAGES.items() for block in blocks(name, text, "json")],
+    ids=lambda block: block.name,
+)
+def test_each_json_block_is_json(block: Block) -> None:
+    assert json.loads(block.code)
+
+
+@pytest.mark.parametrize("language", ["json", "text"], ids=["json", "uri"])
+def test_the_connection_can_be_written_as_the_page_shows(
+    language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (block,) = blocks("connection.md", PAGES["connection.md"], language)
+    monkeypatch.setenv("AIRFLOW_CONN_DOCUMENTED", block.code.strip())
+    connection = AdfRunsHook("documented").factory_connection()
+    assert connection.client_secret == "the client secret"
+    assert connection.address.factory_name == "night-adf"
+
+
+@pytest.mark.parametrize("name", names())
+def test_each_file_that_a_page_shows_is_as_it_is(name: str) -> None:
+    text = (DOCS / name).read_text(encoding="utf-8")
+    assert written(text) == text, "run: python -m docs.included"
+
+
+def test_every_example_dag_is_on_a_page() -> None:
+    everything = "\n".join((DOCS / name).read_text(encoding="utf-8") for name in names())
+    examples = [path.name for path in (ROOT / "example_dags").glob("*.py")]
+    assert examples
+    assert [name for name in examples if f"<!-- file example_dags/{name} -->" not in everything] == []
