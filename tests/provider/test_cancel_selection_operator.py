@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk import DAG, task
-from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_provider_adfruns.adf.errors import InvalidInput, PipelineNotFound, RunsNotAsWanted
 from airflow_provider_adfruns.operators.cancel import AdfCancelPipelineRunOperator
 from tests.conftest import calls
 from tests.provider.scenarios import FAMILY
 from tests.provider.tasks import Task, statuses, through_json, writes
+from tests.provider.versions import AirflowSkipException
 
 if TYPE_CHECKING:
     from collections.abc import Callable

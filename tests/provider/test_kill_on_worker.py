@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowTaskTimeout
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.context import set_current_context
 
@@ -28,6 +27,7 @@ from tests.conftest import calls
 from tests.provider.killed_task import RunningTaskInstance, Supervisor
 from tests.provider.scenarios import FAMILY, NOW
 from tests.provider.tasks import statuses, writes
+from tests.provider.versions import AirflowTaskTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

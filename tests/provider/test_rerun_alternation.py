@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_adfruns.adf.client import FactoryClient
 from airflow_provider_adfruns.adf.errors import WaitTimedOut
@@ -18,6 +17,7 @@ from tests.conftest import calls
 from tests.provider.scenarios import NIGHT_RANGE, NOW
 from tests.provider.tasks import event_of, through_json
 from tests.provider.test_rerun_resume import Store, WorkerDiedError, failed_ids, night, sent, store, task
+from tests.provider.versions import TaskDeferred
 
 if TYPE_CHECKING:
     from collections.abc import Callable

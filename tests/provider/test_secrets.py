@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 from airflow.sdk._shared.secrets_masker import redact
-from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_adfruns.adf.errors import AdfRunsError, AuthenticationFailed, InvalidInput
 from airflow_provider_adfruns.emulator.routes import OPERATIONS
@@ -31,6 +30,7 @@ from airflow_provider_adfruns.sensors.cancel_complete import AdfCancelCompleteSe
 from tests.conftest import connection_to
 from tests.provider.scenarios import NOW, WAITING, WAITING_RANGE
 from tests.provider.tasks import Task, event_of, through_json
+from tests.provider.versions import TaskDeferred
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

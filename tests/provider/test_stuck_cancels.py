@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from airflow_provider_adfruns.adf.errors import InvalidInput, RunsNotAsWanted, Unreachable
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
@@ -16,6 +15,7 @@ from airflow_provider_adfruns.sensors.cancel_complete import AdfCancelCompleteSe
 from tests.conftest import calls
 from tests.provider.scenarios import NOW
 from tests.provider.tasks import Task, event_of, through_json, writes
+from tests.provider.versions import AirflowSensorTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,6 +15,7 @@ try:
         AirflowRescheduleException,
         AirflowSensorTimeout,
         AirflowSkipException,
+        AirflowTaskTimeout,
         TaskDeferred,
     )
     from airflow.serialization.serialized_objects import DagSerialization
@@ -23,6 +24,7 @@ except ImportError:  # Airflow 3.1
         AirflowRescheduleException,
         AirflowSensorTimeout,
         AirflowSkipException,
+        AirflowTaskTimeout,
         TaskDeferred,
     )
     from airflow.models.dagbag import BundleDagBag, sync_bag_to_db  # type: ignore[no-redef]
@@ -37,6 +39,7 @@ __all__ = [
     "AirflowRescheduleException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
+    "AirflowTaskTimeout",
     "DagSerialization",
     "TaskDeferred",
     "needs_airflow",
