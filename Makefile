@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CLIENTS := .contract
-CODE := airflow_provider_adfruns tests example_dags demo benchmarks
+CODE := airflow_provider_adfruns tests example_dags demo stack benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test chaos contract demo bench format clean
+.PHONY: help install check test chaos contract demo up live soak bench format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,15 @@ $(CLIENTS)/npm/.ready: tests/contract/clients/package.json tests/contract/client
 demo: $(READY) ## watch Airflow cancel and rerun runs of a local factory, checked against its journal
 	$(BIN)/python -m demo
 
+up: $(READY) ## Airflow's UI on localhost with the example DAGs and a local factory; Ctrl-C ends everything
+	$(BIN)/python -m stack
+
+live: $(READY) ## users and bad days in a real Airflow, judged by the factory's journal; about 8 minutes
+	$(BIN)/python -m tests.live
+
+soak: $(READY) ## 200 deferred tasks in one triggerer for 10 minutes: its loop, memory and connections
+	$(BIN)/python -m tests.live.soak --tasks 200 --minutes 10
+
 bench: $(READY) ## what importing costs
 	$(BIN)/python -m benchmarks.import_time
 
@@ -57,4 +66,4 @@ format: $(READY) ## let ruff format and mend
 	$(BIN)/ruff format $(CODE)
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) $(CLIENTS) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(CLIENTS) .demo .stack .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

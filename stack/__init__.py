@@ -1,1 +1,1 @@
-"""A real Airflow and a local factory, each in processes of its own, for `make up` and `make live`; no part of the package."""
+"""A real Airflow and a local factory in processes of their own, for `make up` and `make live`."""

@@ -33,19 +33,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m stack", description=__doc__)
     parser.add_argument("--airflow-port", type=int, default=8080, help="default 8080, or a free one")
     parser.add_argument("--factory-port", type=int, default=8081, help="default 8081, or a free one")
-    parser.add_argument("--clock", type=float, default=10.0, help="seconds of the factory in a second; default 10")
+    parser.add_argument(
+        "--clock", type=float, default=10.0, help="seconds of the factory in a second; default 10"
+    )
     options = parser.parse_args()
     say("Starting Airflow and a local factory; this takes about a minute.")
     try:
-        with suppress(KeyboardInterrupt), airflow_and_factory(
-            HOME,
-            _scenario(HOME.parent / "up.yaml"),
-            {"example-dags": EXAMPLES},
-            clock=str(options.clock),
-            settings=_SETTINGS,
-            airflow_port=options.airflow_port if is_free(options.airflow_port) else 0,
-            factory_port=options.factory_port if is_free(options.factory_port) else 0,
-        ) as (airflow, factory):
+        with (
+            suppress(KeyboardInterrupt),
+            airflow_and_factory(
+                HOME,
+                _scenario(HOME.parent / "up.yaml"),
+                {"example-dags": EXAMPLES},
+                clock=str(options.clock),
+                settings=_SETTINGS,
+                airflow_port=options.airflow_port if is_free(options.airflow_port) else 0,
+                factory_port=options.factory_port if is_free(options.factory_port) else 0,
+            ) as (airflow, factory),
+        ):
             airflow.wait_for_dags({path.stem for path in EXAMPLES.glob("*.py")})
             _tell(airflow, factory, options.clock)
             until(

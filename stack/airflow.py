@@ -99,7 +99,10 @@ def real_airflow(
         rest = AirflowRest(url)
         stack.callback(rest.close)
         until(
-            "Airflow answers", lambda: rest.sign_in(*login), seconds=_START_SECONDS, services=services.values()
+            "Airflow answers",
+            lambda: rest.sign_in(*login),
+            seconds=_START_SECONDS,
+            services=services.values(),
         )
         running = RealAirflow(url, login, address.partition(":")[0], services, rest, ports)
         until(

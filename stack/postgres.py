@@ -57,7 +57,16 @@ def postgres(bin_folder: Path, logs: Path) -> Iterator[tuple[Service, str]]:
             os.chown(home, *user)
         data = home / "data"
         made = subprocess.run(  # noqa: S603 - the program found above
-            [bin_folder / "initdb", "--pgdata", data, "--username", "airflow", "--auth", "trust", "--no-sync"],
+            [
+                bin_folder / "initdb",
+                "--pgdata",
+                data,
+                "--username",
+                "airflow",
+                "--auth",
+                "trust",
+                "--no-sync",
+            ],
             env=environment,
             cwd="/",
             capture_output=True,
@@ -90,7 +99,7 @@ def postgres(bin_folder: Path, logs: Path) -> Iterator[tuple[Service, str]]:
 
 
 def _createdb(bin_folder: Path, home: Path, environment: dict[str, str]) -> bool:
-    command = [bin_folder / "createdb", "--host", home, "--username", "airflow", "airflow"]
+    command = [str(bin_folder / "createdb"), "--host", str(home), "--username", "airflow", "airflow"]
     return subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0  # noqa: S603
 
 

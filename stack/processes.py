@@ -1,4 +1,4 @@
-"""Processes that end with whoever started them: each leads a session of its own, and the whole session ends."""
+"""Processes that end with whoever started them: each leads a session, and the whole session ends."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Service:
         self.log = logs / f"{name}.log"
         self._command = command
         self._environment = environment
-        self._user, self._group = user or (None, None)
+        self._user = user
         self._ends_by = ends_by
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -75,9 +75,9 @@ class Service:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                user=self._user,
-                group=self._group,
-                extra_groups=None if self._group is None else [],
+                user=self._user[0] if self._user else None,
+                group=self._user[1] if self._user else None,
+                extra_groups=[] if self._user else None,
             )
 
     def check(self) -> None:

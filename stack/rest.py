@@ -117,6 +117,12 @@ class DagRun:
         found = self._rest.call("GET", f"{self._path}/taskInstances?limit=100")["task_instances"]
         return {(each["task_id"], each["map_index"]): each for each in found}
 
+    def count(self, state: str) -> int:
+        """Count its task instances that are in a state."""
+        return int(
+            self._rest.call("GET", f"{self._path}/taskInstances?state={state}&limit=1")["total_entries"]
+        )
+
     def states(self) -> dict[tuple[str, int], str | None]:
         """Return the state of each task instance."""
         return {key: each["state"] for key, each in self.tasks().items()}
@@ -151,7 +157,9 @@ class DagRun:
 
     def log(self, task_id: str, try_number: int, map_index: int = -1) -> str:
         """Return a try's log."""
-        path = f"{self._path}/taskInstances/{task_id}/logs/{try_number}?map_index={map_index}&full_content=true"
+        path = (
+            f"{self._path}/taskInstances/{task_id}/logs/{try_number}?map_index={map_index}&full_content=true"
+        )
         return "\n".join(map(_written, self._rest.call("GET", path)["content"]))
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests.live`, which is `make live`: stories in a real Airflow, judged by the factory's journal."""
+"""`python -m tests.live`, which is `make live`: stories in a real Airflow, and what the journal says."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stack.airflow import ROOT, RealAirflow
 from stack.processes import StackError, is_free
 from stack.together import airflow_and_factory
 from tests.live.judge import WrongError
-from tests.live.stage import Stage
+from tests.live.stage import CLOCK, Stage
 from tests.live.stories import STORIES
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from stack.processes import Service
 
 HOME = ROOT / ".stack" / "live"
-CLOCK = 30.0  # half a minute of the factory passes in a second
-DAGS = {
+EXAMPLES = ROOT / "example_dags"
+LIVE_DAGS = {
     "live_rerun",
     "live_rerun_retried",
     "live_rerun_deadline",
@@ -47,13 +47,15 @@ SETTINGS = {
 def main() -> int:
     """Play every story. :return: 0 if the journal agrees with all of them, and nothing is left running."""
     parser = argparse.ArgumentParser(prog="python -m tests.live", description=__doc__)
-    parser.add_argument("--only", metavar="WORDS", default="", help="only stories with these words in their title")
+    parser.add_argument(
+        "--only", metavar="WORDS", default="", help="only stories with these words in their title"
+    )
     options = parser.parse_args()
     chosen = [title for title in STORIES if options.only in title]
     if not chosen:
         parser.error(f"no story has {options.only!r} in its title; there are: {', '.join(STORIES)}")
     begun = time.monotonic()
-    folders = {"examples": ROOT / "example_dags", "live": Path(__file__).parent / "dags"}
+    folders = {"examples": EXAMPLES, "live": Path(__file__).parent / "dags"}
     scenario = ROOT / "demo" / "scenario.yaml"
     services: list[Service] = []
     ports: list[int] = []
@@ -65,7 +67,7 @@ def main() -> int:
         ):
             services += [*airflow.services.values(), factory.service]
             ports += [*airflow.ports, factory.port]
-            airflow.wait_for_dags(DAGS)
+            airflow.wait_for_dags(LIVE_DAGS | {path.stem for path in EXAMPLES.glob("*.py")})
             say(f"Airflow on {airflow.database} and the factory run after {time.monotonic() - begun:.0f} s.")
             wrong += [title for title in chosen if not play(title, airflow, factory)]
     except StackError as error:

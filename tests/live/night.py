@@ -36,7 +36,11 @@ def night(
         "count": due + 2,
         "status": "Failed",
         "rerun_seconds": rerun_seconds,
-        "except": [{"windows": 0, "status": "Succeeded"}, {"windows": due + 1, "status": "Running"}, *failing],
+        "except": [
+            {"windows": 0, "status": "Succeeded"},
+            {"windows": due + 1, "status": "Running"},
+            *failing,
+        ],
     }
     return {
         "now": NOW.isoformat(),

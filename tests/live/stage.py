@@ -1,7 +1,8 @@
-"""Where a story plays: one Airflow and one factory for all, and the waits and questions that stories share."""
+"""Where a story plays: one Airflow and one factory for all, and what stories wait for and ask."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from stack.rest import DagRun
 
 _Found = TypeVar("_Found")
+CLOCK = 30.0  # seconds of the factory in a second
 _FINAL = ("success", "failed")
+_TASK_AND_SUPERVISOR = 2
 
 
 @dataclass
@@ -36,8 +39,13 @@ class Stage:
     others: frozenset[str] = frozenset()
     runs: list[DagRun] = field(default_factory=list)
 
-    def begin(self, scenario: Mapping[str, Any], *faults: Mapping[str, Any]) -> None:
-        """Begin with a fresh factory."""
+    def begin(self, scenario: Mapping[str, Any], *faults: Mapping[str, Any], clock: float = CLOCK) -> None:
+        """Begin with a fresh factory.
+
+        :param faults: what its calls will meet.
+        :param clock: how many of its seconds pass in a second.
+        """
+        self.factory.call("POST", "/clock", {"set": clock})
         self.factory.load(scenario)
         self.others = frozenset(self.evidence().alive())
         if faults:
@@ -58,7 +66,9 @@ class Stage:
         services = [self.factory.service, *self.airflow.services.values()]
         return until(what, look, seconds=seconds, services=services)
 
-    def wait_until_deferred(self, run: DagRun, task_id: str = "rerun", tasks: int = 1, tries: int = 1) -> None:
+    def wait_until_deferred(
+        self, run: DagRun, task_id: str = "rerun", tasks: int = 1, tries: int = 1
+    ) -> None:
         """Wait until a task, or each of a mapped one, waits in the triggerer.
 
         :param tries: in this try.
@@ -92,18 +102,16 @@ class Stage:
 
         :raises StackError: the task does not run.
         """
-        title = f"airflow worker -- {run.task(task_id)['id']}"
+        # Both have the task instance's id in the title that they gave themselves.
+        ti_id = str(run.task(task_id)["id"])
+        killed = 0
         for process in self.airflow.services["scheduler"].members():
-            try:
-                if process.cmdline()[:1] == [title]:
-                    supervisor = process.parent()
-                    if supervisor is not None:
-                        supervisor.kill()
+            with suppress(psutil.NoSuchProcess):
+                if ti_id in " ".join(process.cmdline()):
                     process.kill()
-                    return
-            except psutil.NoSuchProcess:
-                continue
-        raise StackError(f"{task_id} of {run.dag_id} has no process")
+                    killed += 1
+        if killed < _TASK_AND_SUPERVISOR:
+            raise StackError(f"{task_id} of {run.dag_id} does not run: {killed} processes of it were found")
 
     def logs(self) -> str:
         """Return the ends of the logs of the story's tasks."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from tests.live import judge
+from tests.live import examples, judge
 from tests.live.judge import WrongError
 from tests.live.night import due_windows, night, window_range
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stack.rest import DagRun
     from tests.live.stage import Stage
 
 KILL_SECONDS = 40.0  # a killed task's runs are being cancelled by then
@@ -80,7 +79,6 @@ def cleared_while_deferred(stage: Stage) -> list[str]:
 def cleared_when_finished(stage: Stage) -> list[str]:
     """Cleared after success: nothing is due any more. After a failure: what failed again, alone."""
     stage.begin(night("north", "south", rerun_seconds=60, failing_again=2))
-    stage.factory.call("POST", "/clock", {"advance": 1})
     failed = stage.start("live_rerun", {"trigger_name": "north", **window_range()})
     stage.wait_for_end(failed, "failed")
     failed.clear("rerun")
@@ -219,9 +217,9 @@ def _all_is_well(
     ]
 
 
-
-
 STORIES: dict[str, Callable[[Stage], list[str]]] = {
+    "the example DAGs, four at once": examples.all_at_once,
+    "the example DAG that a person approves": examples.with_approval,
     "two DAG runs over the same windows": two_dag_runs,
     "mapped tasks, one of them cleared": mapped_tasks,
     "retry after a window failed again": retry_after_failure,

@@ -1,13 +1,14 @@
-"""The DAGs of the live suite: the same rerun of a night's windows, and what Airflow can be told to do with it."""
+"""The DAGs of the live suite: a rerun of a night's windows, in what ways Airflow can be told to do it."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, task
 
 from airflow_provider_adfruns.operators.rerun import AdfRerunTumblingWindowRunsOperator
+from airflow_provider_adfruns.sensors.cancel_complete import AdfCancelCompleteSensor
 
 NIGHT: dict[str, Any] = {
     "window_start": "{{ params.window_start }}",
@@ -43,3 +44,17 @@ with live_dag("live_rerun_mapped", window_start="", window_end=""):
     AdfRerunTumblingWindowRunsOperator.partial(task_id="rerun", deferrable=True, **NIGHT).expand(
         trigger_name=["north", "south", "west"]
     )
+
+with live_dag("live_soak", pipeline_run_ids=[], trigger_run_ids=[]):
+
+    @task
+    def listed(name: str, params: dict[str, Any] | None = None) -> list[str]:
+        """Return one of the lists that the DAG run was given."""
+        return list((params or {})[name])
+
+    AdfCancelCompleteSensor.partial(task_id="wait", deferrable=True, poke_interval=30).expand(
+        pipeline_run_ids=listed.override(task_id="pipeline_runs")("pipeline_run_ids")
+    )
+    AdfRerunTumblingWindowRunsOperator.partial(
+        task_id="rerun", trigger_name="hourly", deferrable=True, poll_interval=30
+    ).expand(run_ids=listed.override(task_id="trigger_runs")("trigger_run_ids"))
