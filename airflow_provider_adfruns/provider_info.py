@@ -29,6 +29,7 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": _INTEGRATION,
                 "python-modules": [
                     "airflow_provider_adfruns.operators.cancel",
+                    "airflow_provider_adfruns.operators.cleanup",
                     "airflow_provider_adfruns.operators.rerun",
                 ],
             }
@@ -105,6 +106,16 @@ def get_provider_info() -> dict[str, Any]:
                     "max_requests_per_second": _text(
                         "Requests a second",
                         "At most this many, to leave room for others; empty: ARM's limits.",
+                    ),
+                    "connect_timeout": _text(
+                        "Connect timeout", "Seconds that one attempt may take to connect; 10 if empty."
+                    ),
+                    "read_timeout": _text(
+                        "Read timeout", "Seconds that one attempt may wait for the answer; 60 if empty."
+                    ),
+                    "trouble_budget": _text(
+                        "Trouble budget",
+                        "Seconds that one request may be repeated through errors; 120 if empty.",
                     ),
                 },
             }

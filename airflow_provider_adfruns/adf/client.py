@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import uuid
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
+from airflow_provider_adfruns.adf.answers import body_of, members, parsed, unreadable
 from airflow_provider_adfruns.adf.errors import (
     AuthenticationFailed,
     FactoryNotFound,
@@ -22,31 +23,27 @@ from airflow_provider_adfruns.adf.names import check_pipeline_name, check_run_id
 from airflow_provider_adfruns.adf.pacing import Bucket, Limit, Pacer, shared_pacer
 from airflow_provider_adfruns.adf.pause import elapsed, pause
 from airflow_provider_adfruns.adf.queries import query_body
+from airflow_provider_adfruns.adf.sharing import shared_client
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from types import ModuleType
 
+    from airflow_provider_adfruns.adf.answers import Parsed
+    from airflow_provider_adfruns.adf.gate import WriteGate
     from airflow_provider_adfruns.adf.identity import FactoryConnection
     from airflow_provider_adfruns.adf.queries import RunFilter
-
-TROUBLE_BUDGET_SECONDS = 120.0
-"""How long one request is repeated through trouble by default, in seconds."""
 
 _MOST_PAGES = 10_000
 
 
-class _FromWire(Protocol):
-    @classmethod
-    def from_wire(cls, wire: Mapping[str, Any]) -> Self: ...
-
-
-_Parsed = TypeVar("_Parsed", bound=_FromWire)
-
-
 class FactoryClient:
-    """Talk to one factory; an async context manager that closes client, connections and credential.
+    """Talk to one factory; an async context manager.
+
+    Clients that are open on one event loop and sign in alike share the SDK's client, and so its credential,
+    token and connections; the last one closes them. Pacing, time budget and the service's time are each
+    client's own.
 
     Every method raises ``ConnectionProblem`` when the factory cannot be talked to, ``FactoryNotFound`` when
     there is none, and ``UnexpectedAnswer`` for what it does not understand.
@@ -54,45 +51,44 @@ class FactoryClient:
     :param connection: which factory, and how to sign in.
     :param trouble_budget_seconds: how long one read is repeated through errors and throttling, and how long a
         write may wait for a connection or for throttling to end. A write whose outcome is unclear is never
-        repeated: it raises ``OutcomeUnknown``.
+        repeated: it raises ``OutcomeUnknown``. Default the connection's.
     :param pacer: for a principal whose limits are not the documented ones, to be shared by all its clients;
         default this process's own for the principal in its subscription.
+    :param gate: may be closed to stop all writes, which then raise ``WritesStopped``.
     """
 
     def __init__(
         self,
         connection: FactoryConnection,
         *,
-        trouble_budget_seconds: float = TROUBLE_BUDGET_SECONDS,
+        trouble_budget_seconds: float | None = None,
         pacer: Pacer | None = None,
+        gate: WriteGate | None = None,
     ) -> None:
         self.connection = connection
-        self._trouble_budget_seconds = trouble_budget_seconds
         cap = connection.max_requests_per_second
         self._cap = None if cap is None else Bucket(Limit(1, cap))
-        self._pacer = pacer or shared_pacer(
-            connection.arm_endpoint,
-            connection.address.subscription_id,
-            connection.client_id or connection.conn_id,
-        )
+        principal = connection.client_id or connection.conn_id
+        shared = shared_pacer(connection.arm_endpoint, connection.address.subscription_id, principal)
+        if trouble_budget_seconds is None:
+            trouble_budget_seconds = connection.trouble_budget_seconds
+        self._sending = (pacer or shared, trouble_budget_seconds, gate)
         self._exit = AsyncExitStack()
         self._sdk: Any = None  # azure's types would be imported with it
         self._client: Any = None
-        self._clock: Any = None
+        self._caller: Any = None
 
     async def __aenter__(self) -> Self:
         self._sdk = await asyncio.to_thread(_import_sdk)
-        self._clock = self._sdk.ServiceTime()
+        self._caller = self._sdk.Caller(*self._sending)
         try:
-            client, credential = await asyncio.to_thread(
-                self._sdk.build, self.connection, self._clock, self._pacer, self._trouble_budget_seconds
+            self._client = await self._exit.enter_async_context(
+                shared_client(self.connection, self._sdk.build)
             )
         except ValueError as error:
             raise AuthenticationFailed(
                 f"{self.connection.describe()} cannot sign in: {error} Complete the connection's fields."
             ) from error
-        await self._exit.enter_async_context(credential)
-        self._client = await self._exit.enter_async_context(client)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -103,9 +99,9 @@ class FactoryClient:
 
         Every comparison with a run's times uses this, never the worker's clock.
         """
-        if self._clock.latest is None:
+        if self._caller.clock.latest is None:
             await self.check_factory()
-        latest: datetime | None = self._clock.latest
+        latest: datetime | None = self._caller.clock.latest
         if latest is None:
             raise UnexpectedAnswer(f"{self.connection.arm_endpoint} answers without a Date header.")
         return latest
@@ -125,7 +121,7 @@ class FactoryClient:
             action=f"reading pipeline run {run_id}",
             not_found=PipelineRunNotFound,
         )
-        return self._parse(PipelineRun, wire)
+        return parsed(PipelineRun, wire, self.connection.address)
 
     async def query_pipeline_runs(
         self,
@@ -312,7 +308,7 @@ class FactoryClient:
             action=f"reading trigger {trigger_name!r}",
             not_found=TriggerNotFound,
         )
-        return self._parse(Trigger, wire)
+        return parsed(Trigger, wire, self.connection.address)
 
     async def list_triggers(self) -> list[Trigger]:
         """List the factory's triggers, all pages."""
@@ -327,25 +323,41 @@ class FactoryClient:
                 pass
 
         await self._call(walk, action="listing triggers")
-        return [self._parse(Trigger, wire) for page in pages for wire in self._members(page)]
+        address = self.connection.address
+        return [parsed(Trigger, wire, address) for page in pages for wire in members(page, address)]
+
+    async def get_pipeline_name(self, pipeline_name: str) -> str:
+        """Ask for a pipeline, and return its name as it was published: the API's paths do not mind the case.
+
+        :raises PipelineNotFound: for an unknown name.
+        """
+        wire = await self._call(
+            self._client.pipelines.get,
+            check_pipeline_name(pipeline_name),
+            action=f"reading pipeline {pipeline_name!r}",
+            not_found=PipelineNotFound,
+        )
+        if not isinstance(wire, dict) or "name" not in wire:
+            raise unreadable("with a pipeline", wire, "it has no name", self.connection.address)
+        return str(wire["name"])
 
     async def _query(
         self,
-        kind: type[_Parsed],
+        kind: type[Parsed],
         send: Callable[[Any], Any],
-        key: Callable[[_Parsed], str],
+        key: Callable[[Parsed], str],
         after: datetime,
         before: datetime,
         filters: Sequence[RunFilter],
-    ) -> list[_Parsed]:
+    ) -> list[Parsed]:
         """Collect all pages, each run once: runs may move between pages while they are read."""
-        found: dict[str, _Parsed] = {}
+        found: dict[str, Parsed] = {}
         token: str | None = None
         for _ in range(_MOST_PAGES):
             wire = await send(query_body(after, before, tuple(filters), token))
-            for member in self._members(wire):
-                parsed = self._parse(kind, member)
-                found[key(parsed)] = parsed
+            for member in members(wire, self.connection.address):
+                run = parsed(kind, member, self.connection.address)
+                found[key(run)] = run
             following = wire.get("continuationToken")
             if not following:
                 return list(found.values())
@@ -372,7 +384,12 @@ class FactoryClient:
             await pause(wait)
         try:
             return await operation(
-                address.resource_group_name, address.factory_name, *arguments, cls=_body_of, **options
+                address.resource_group_name,
+                address.factory_name,
+                *arguments,
+                cls=body_of,
+                caller=self._caller,
+                **options,
             )
         except self._sdk.AzureError as error:
             raise self._sdk.translate(
@@ -382,35 +399,10 @@ class FactoryClient:
             # the SDK, or the JSON parser, tripped over the answer; the latter keeps its text as ``doc``
             if write:
                 raise self._sdk.unknown(action, f"it cannot be read: {error}") from error
-            raise self._unreadable(f"{action} with something", getattr(error, "doc", ""), error) from error
-
-    def _members(self, page: Any) -> list[Any]:
-        """Return the members of one page of a list or query."""
-        if isinstance(page, dict) and isinstance(page.get("value"), list):
-            return list(page["value"])
-        raise self._unreadable("a query with a page", page, "it has no list 'value'")
-
-    def _parse(self, kind: type[_Parsed], wire: Any) -> _Parsed:
-        try:
-            return kind.from_wire(wire)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise self._unreadable(f"with a {kind.__name__}", wire, error) from error
-
-    def _unreadable(self, what: str, wire: Any, why: Exception | str) -> UnexpectedAnswer:
-        reason = why if isinstance(why, str) else f"{type(why).__name__}: {why}"
-        return UnexpectedAnswer(
-            f"{self.connection.address} answered {what} that this package cannot read ({reason}):"
-            f" {str(wire)[:500]}"
-        )
+            raise unreadable(f"{action} with something", getattr(error, "doc", ""), error, address) from error
 
 
 def _import_sdk() -> ModuleType:
     from airflow_provider_adfruns.adf import sdk  # noqa: PLC0415 - parsing a DAG must not import azure
 
     return sdk
-
-
-def _body_of(response: Any, _: object, __: object) -> Any:
-    """Return an answer's JSON as it was on the wire; None for the empty bodies of the older generation."""
-    answer = response.http_response
-    return answer.json() if answer.text() else None

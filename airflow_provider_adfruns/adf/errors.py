@@ -24,6 +24,9 @@
     ├── UnexpectedAnswer          the service answered something this package does not understand
     ├── WaitTimedOut              the wait reached its deadline; the runs were left alone
     └── RunsNotAsWanted           the work was done and its outcome is not what the task asked for
+
+    WritesStopped             the task was killed; no AdfRunsError, so that nothing takes it for the fate
+                              of one run and goes on with the others
 """
 
 from __future__ import annotations
@@ -111,3 +114,7 @@ class WaitTimedOut(AdfRunsError):
 
 class RunsNotAsWanted(AdfRunsError):
     """The work was done, and some runs did not end as the task asked; the message names them."""
+
+
+class WritesStopped(Exception):
+    """The task was killed: the write that the message names was not sent, and none follows it."""

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 _LEGACY_PREFIX = "extra__azure_data_factory__"
 
+CONNECT_TIMEOUT_SECONDS = 10.0
+READ_TIMEOUT_SECONDS = 60.0
+TROUBLE_BUDGET_SECONDS = 120.0
+
 
 class Authentication(StrEnum):
     """How the connection signs in."""
@@ -57,7 +61,12 @@ class FactoryAddress:
 
 @dataclass(frozen=True, slots=True)
 class FactoryConnection:
-    """Everything needed to reach one factory; its ``repr`` holds no secret."""
+    """Everything needed to reach one factory; its ``repr`` holds no secret.
+
+    :param connect_timeout_seconds: how long one attempt may take to connect.
+    :param read_timeout_seconds: how long one attempt may wait for more of the answer.
+    :param trouble_budget_seconds: how long one request may be repeated through trouble.
+    """
 
     conn_id: str
     address: FactoryAddress
@@ -71,6 +80,9 @@ class FactoryConnection:
     ca_bundle: str | None
     is_private_authority: bool
     max_requests_per_second: float | None = None
+    connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS
+    read_timeout_seconds: float = READ_TIMEOUT_SECONDS
+    trouble_budget_seconds: float = TROUBLE_BUDGET_SECONDS
 
     @property
     def is_loopback_http(self) -> bool:
@@ -122,8 +134,11 @@ def read_connection(
     """
 
     def value(name: str) -> str | None:
-        found = extra.get(name) or extra.get(_LEGACY_PREFIX + name)
-        return str(found).strip() or None if found else None
+        given = (extra.get(name), extra.get(_LEGACY_PREFIX + name))
+        return next((str(each).strip() for each in given if each not in (None, "")), "") or None
+
+    def seconds(name: str, default: float) -> float:
+        return _check_seconds(conn_id, name, value(name), default)
 
     def required(name: str, given: str | None, what_else: str = "") -> str:
         if given is None:
@@ -168,7 +183,12 @@ def read_connection(
         client_secret=password if authentication is Authentication.CLIENT_SECRET else None,
         ca_bundle=_check_ca_bundle(value("ca_bundle")),
         is_private_authority=private_authority is not None,
-        max_requests_per_second=_check_rate(max_requests_per_second or value("max_requests_per_second")),
+        max_requests_per_second=_check_rate(
+            value("max_requests_per_second") if max_requests_per_second is None else max_requests_per_second
+        ),
+        connect_timeout_seconds=seconds("connect_timeout", CONNECT_TIMEOUT_SECONDS),
+        read_timeout_seconds=seconds("read_timeout", READ_TIMEOUT_SECONDS),
+        trouble_budget_seconds=seconds("trouble_budget", TROUBLE_BUDGET_SECONDS),
     )
 
 
@@ -270,6 +290,19 @@ def _check_rate(rate: str | float | None) -> float | None:
         raise InvalidInput(
             f"max_requests_per_second: {rate!r} is not possible. Expected a number above zero, or nothing for"
             " the service's own limits."
+        )
+    return found
+
+
+def _check_seconds(conn_id: str, name: str, given: str | None, default: float) -> float:
+    try:
+        found = default if given is None else float(given)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < math.inf:
+        raise InvalidInput(
+            f"{name}: {given!r} in connection {conn_id!r} is not possible. Expected a number of seconds above"
+            f" zero, or nothing for {default:g}."
         )
     return found
 

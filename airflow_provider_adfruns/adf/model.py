@@ -224,6 +224,12 @@ class Trigger:
         """Whether its runs have windows and can be rerun."""
         return self.type == TUMBLING_WINDOW
 
+    @property
+    def max_concurrency(self) -> int | None:
+        """How many windows a tumbling window trigger runs at a time; None if its definition does not say."""
+        allowed = (self.definition.get("typeProperties") or {}).get("maxConcurrency")
+        return allowed if isinstance(allowed, int) else None
+
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Self:
         """Parse the answer of a GET, or one member of a list."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
@@ -30,15 +30,14 @@ from airflow_provider_adfruns.adf.pause import elapsed, pause
 if TYPE_CHECKING:
     from azure.core.pipeline import PipelineRequest, PipelineResponse
 
+    from airflow_provider_adfruns.adf.gate import WriteGate
     from airflow_provider_adfruns.adf.pacing import Pacer
 
-CONNECT_TIMEOUT_SECONDS = 10
-READ_TIMEOUT_SECONDS = 60
-TROUBLE_BUDGET_SECONDS = 120.0
 _FIRST_WAIT_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 20.0
 
 _SENT = "adf_sent"
+_CALLER = "adf_caller"
 
 _UNAUTHORIZED = 401
 _TOO_MANY_REQUESTS = 429
@@ -133,6 +132,25 @@ class ServiceTime:
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """On whose behalf requests travel: FactoryClients that sign in alike share everything but this.
+
+    Goes with each call of the SDK as the option ``caller``.
+
+    :param pacer: says when a request may leave.
+    :param budget_seconds: how much time one request may spend on failed attempts and the waits between;
+        waiting for throttling to end has a budget of its own.
+    :param gate: asked before each attempt of a write, after the wait for the pace.
+    :param clock: the service's time, as this caller's own latest answer said.
+    """
+
+    pacer: Pacer
+    budget_seconds: float
+    gate: WriteGate | None
+    clock: ServiceTime = field(default_factory=ServiceTime)
+
+
+@dataclass(frozen=True, slots=True)
 class _Attempt:
     """How one attempt ended: with an answer or with an error."""
 
@@ -162,28 +180,23 @@ class _Attempt:
 class RepeatPolicy(AsyncHTTPPolicy[Any, Any]):
     """Let requests leave at the service's pace; repeat reads through trouble, writes only if surely not done.
 
-    :param pacer: says when a request may leave.
-    :param budget_seconds: how much time one request may spend on failed attempts and the waits between;
-        waiting for throttling to end has a budget of its own.
+    How long, and at whose pace, says the request's ``Caller``.
     """
-
-    def __init__(self, pacer: Pacer, budget_seconds: float = TROUBLE_BUDGET_SECONDS) -> None:
-        super().__init__()
-        self._pacer = pacer
-        self._budget_seconds = budget_seconds
 
     async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
         """Send the request, perhaps more than once; the last answer or error stands."""
+        caller: Caller = request.context.options.pop("caller")
+        request.context[_CALLER] = caller
         write = is_write(request.http_request.method, request.http_request.url)
         wait = _FIRST_WAIT_SECONDS
         trouble = throttled = 0.0
         has_new_token = False
         while True:
             asked_at = elapsed()
-            await self._pacer.admit(write=write)
+            await caller.pacer.admit(write=write)
             began = elapsed()
             throttled += began - asked_at
-            attempt = await self._attempt(request, write=write)
+            attempt = await self._attempt(request, caller, write=write)
             if attempt.status == _UNAUTHORIZED and not has_new_token:
                 has_new_token = True  # the authentication policy has dropped the token that was refused
                 continue
@@ -194,15 +207,17 @@ class RepeatPolicy(AsyncHTTPPolicy[Any, Any]):
             asked_wait = retry_after_seconds(attempt.header("Retry-After"))
             next_wait = wait if asked_wait is None else asked_wait
             trouble += elapsed() - began + next_wait
-            if not may_repeat(attempt.verdict, write=write) or trouble > self._budget_seconds:
+            if not may_repeat(attempt.verdict, write=write) or trouble > caller.budget_seconds:
                 return attempt.result()
             await pause(next_wait)
             wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
 
-    async def _attempt(self, request: PipelineRequest[Any], *, write: bool) -> _Attempt:
+    async def _attempt(self, request: PipelineRequest[Any], caller: Caller, *, write: bool) -> _Attempt:
         """Send the request once, and tell the pacer what the service says of its limits."""
         request.context[_SENT] = False
         try:
+            if write and caller.gate is not None:
+                caller.gate.check(f"{request.http_request.method} {request.http_request.url}")
             response = await self.next.send(request)
         except AzureError as error:
             # a token request in trouble says nothing about the request, which has not left yet
@@ -210,23 +225,19 @@ class RepeatPolicy(AsyncHTTPPolicy[Any, Any]):
             unsent = trouble_before and not request.context[_SENT]
             return _Attempt(Verdict.NEVER_SENT if unsent else judge_error(error), error=error)
         finally:
-            self._pacer.answered(write=write)
+            caller.pacer.answered(write=write)
         attempt = _Attempt(judge_answer(response.http_response.status_code), response=response)
         if attempt.status == _TOO_MANY_REQUESTS:
             asked = retry_after_seconds(attempt.header("Retry-After"))
-            self._pacer.refused(_FIRST_WAIT_SECONDS if asked is None else asked, write=write)
+            caller.pacer.refused(_FIRST_WAIT_SECONDS if asked is None else asked, write=write)
         elif remaining := attempt.header(_REMAINING[write]):
             with contextlib.suppress(ValueError):
-                self._pacer.told(float(remaining), write=write)
+                caller.pacer.told(float(remaining), write=write)
         return attempt
 
 
 class WirePolicy(SansIOHTTPPolicy[Any, Any]):
     """Stand behind authentication, next to the wire: note that the request leaves, and the service's time."""
-
-    def __init__(self, clock: ServiceTime) -> None:
-        super().__init__()
-        self._clock = clock
 
     def on_request(self, request: PipelineRequest[Any]) -> None:
         """Note that from here on the request may have been sent."""
@@ -234,8 +245,7 @@ class WirePolicy(SansIOHTTPPolicy[Any, Any]):
 
     def on_response(self, request: PipelineRequest[Any], response: PipelineResponse[Any, Any]) -> None:
         """Read the Date header."""
-        del request
-        self._clock.observe(response.http_response.headers.get("Date"))
+        request.context[_CALLER].clock.observe(response.http_response.headers.get("Date"))
 
 
 class LoopbackPrincipalPolicy(SansIOHTTPPolicy[Any, Any]):

@@ -1,39 +1,43 @@
-"""Carry out cancels: of pipeline runs, and of trigger runs that wait on their dependencies."""
+"""Carry out cancels of pipeline runs, chosen by ids or by a selection, and judge cancels at their end."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_provider_adfruns.adf.errors import (
     AdfRunsError,
-    NotWaitingOnDependency,
+    InvalidInput,
+    OutcomeUnknown,
     PipelineRunEnded,
     PipelineRunNotFound,
     RunsNotAsWanted,
-    TriggerRunNotFound,
-    WrongState,
 )
+from airflow_provider_adfruns.adf.model import PipelineRun, PipelineRunStatus
 from airflow_provider_adfruns.adf.pause import pause
-from airflow_provider_adfruns.adf.queries import RunFilter
-from airflow_provider_adfruns.batch.plan import CancelPlan, Exclusion, plan_cancels
-from airflow_provider_adfruns.batch.report import CancelOutcome, CancelReport, skipped_json, some
-from airflow_provider_adfruns.batch.rerun import read_history, tumbling_window_trigger
-from airflow_provider_adfruns.batch.selection import OnRunning
+from airflow_provider_adfruns.batch.cancel_report import CancelOutcome, CancelReport
+from airflow_provider_adfruns.batch.report import some
+from airflow_provider_adfruns.batch.run_selection import CancelOrder, in_waves
 from airflow_provider_adfruns.batch.watch import AHEAD, QUERY_LAG_PATIENCE, at_once, child_run_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from airflow_provider_adfruns.adf.client import FactoryClient
-    from airflow_provider_adfruns.adf.model import TriggerRun
-    from airflow_provider_adfruns.batch.selection import WindowSelection
+    from airflow_provider_adfruns.batch.run_selection import RunSelection
     from airflow_provider_adfruns.batch.watch import WatchedRun
 
 log = logging.getLogger(__name__)
 
-_LAG_POLL_SECONDS = 2.0
+MOST_SENDS = 3
+"""How often a cancel is sent of which a look shows that it was not carried out."""
+
+_SETTLE_PATIENCE = timedelta(seconds=10)
+_SETTLE_POLL_SECONDS = 2.0
+_MOST_LOOKS = 20
+_GOING = frozenset({PipelineRunStatus.QUEUED, PipelineRunStatus.IN_PROGRESS})
 
 
 async def cancel_pipeline_runs(
@@ -41,7 +45,8 @@ async def cancel_pipeline_runs(
 ) -> CancelReport:
     """Ask for the cancel of pipeline runs; one that fails does not stop the others.
 
-    A run that has ended already is no problem: its final status is in the report.
+    A run that has ended already is no problem: its final status is in the report. All runs are read before
+    the first is cancelled; from then on no error is raised, since the report would be lost with it.
 
     :param run_ids: the runs.
     :param is_recursive: also cancel the runs that their ExecutePipeline activities started.
@@ -49,198 +54,290 @@ async def cancel_pipeline_runs(
     :raises PipelineRunNotFound: if none of the runs exists; one unknown run among others stands in the
         report.
     """
-    outcomes = await at_once(
-        _cancel_pipeline_run(client, run_id, is_recursive=is_recursive, dry_run=dry_run) for run_id in run_ids
-    )
-    if all(each.status_before is None for each in outcomes):
+    looked = await at_once(_read(client, run_id) for run_id in run_ids)
+    runs = [run for run in looked if isinstance(run, PipelineRun)]
+    if not runs:
         raise PipelineRunNotFound(
             f"run_ids: {some(run_ids)}: {client.connection.address} has no such pipeline run. Check the ids"
             " and the factory; runs older than 45 days are gone."
         )
-    return CancelReport(dry_run, tuple(outcomes))
+    if dry_run:
+        outcomes = [outcome_of(run) for run in runs]
+    else:
+        outcomes = await at_once(cancel_run(client, run, is_recursive=is_recursive) for run in runs)
+    outcomes = await _with_children_left(client, outcomes, is_recursive)
+    outcomes += [each for each in looked if isinstance(each, CancelOutcome)]
+    found = {each.run_id: each for each in outcomes}
+    return CancelReport(dry_run, tuple(found[run_id] for run_id in run_ids))
 
 
-async def _cancel_pipeline_run(
-    client: FactoryClient, run_id: str, *, is_recursive: bool, dry_run: bool
-) -> CancelOutcome:
+async def _read(client: FactoryClient, run_id: str) -> PipelineRun | CancelOutcome:
+    """Read a run; one that is unknown stands in the report and stops no other."""
     try:
-        run = await client.get_pipeline_run(run_id)
+        return await client.get_pipeline_run(run_id)
     except PipelineRunNotFound as error:
         return CancelOutcome("pipeline", run_id, problem=str(error))
-    outcome = CancelOutcome(
-        "pipeline", run_id, run.pipeline_name, status_before=run.status, status=run.status
+
+
+def outcome_of(run: PipelineRun) -> CancelOutcome:
+    """Return what is to be said of a run before anything was done to it."""
+    return CancelOutcome(
+        "pipeline",
+        run.run_id,
+        run.pipeline_name,
+        status_before=run.status,
+        status=run.status,
+        parent_run_id=run.invoked_by.pipeline_run_id if run.invoked_by else None,
     )
+
+
+async def cancel_run(client: FactoryClient, run: PipelineRun, *, is_recursive: bool) -> CancelOutcome:
+    """Ask for the cancel of one run; what goes wrong stands in the outcome and is not raised.
+
+    A cancel whose answer was lost is settled by the run's status, which a GET tells exactly (recorded): it
+    is sent again only if the run goes on as before, which harms nothing even if the first one comes late.
+
+    :param run: as it was read last.
+    """
+    outcome = outcome_of(run)
     if run.status.is_final:
-        log.info("Pipeline run %s (%s) has ended already: %s", run_id, run.pipeline_name, run.status)
-        return await _with_children_left(
-            client, outcome, "it has ended, which no cancel reaches them through"
-        )
-    if not is_recursive:
-        outcome = await _with_children_left(client, outcome, "the cancel is not recursive")
-    if dry_run:
+        log.info("Pipeline run %s (%s) has ended already: %s", run.run_id, run.pipeline_name, run.status)
         return outcome
+    unclear = ""
     try:
-        await client.cancel_pipeline_run(run_id, is_recursive=is_recursive)
-    except PipelineRunEnded:
-        ended = await client.get_pipeline_run(run_id)
-        log.info("Pipeline run %s (%s) ended meanwhile: %s", run_id, run.pipeline_name, ended.status)
-        return replace(outcome, status=str(ended.status))
+        for _ in range(MOST_SENDS):
+            try:
+                await client.cancel_pipeline_run(run.run_id, is_recursive=is_recursive)
+            except PipelineRunEnded:
+                ended = await client.get_pipeline_run(run.run_id)
+                log.info("Pipeline run %s (%s) ended meanwhile: %s", run.run_id, outcome.name, ended.status)
+                return replace(outcome, status=ended.status)
+            except OutcomeUnknown as error:
+                log.warning("Pipeline run %s (%s): %s", run.run_id, outcome.name, error)
+                unclear = str(error)
+                now = await _settled(client, run.run_id)
+                outcome = replace(outcome, status=now.status)
+                if now.status not in _GOING:
+                    return replace(outcome, requested=_was_cancelled(now))
+            else:
+                log.info("Pipeline run %s (%s): cancel requested, it was %s", *_told(outcome))
+                return replace(outcome, requested=True)
     except AdfRunsError as error:
-        log.error("Pipeline run %s: %s", run_id, error)  # noqa: TRY400 - the message is for people
+        log.error("Pipeline run %s: %s", run.run_id, error)  # noqa: TRY400 - the message is for people
         return replace(outcome, problem=str(error))
-    log.info("Pipeline run %s (%s): cancel requested, it was %s", run_id, run.pipeline_name, run.status)
-    return replace(outcome, requested=True)
+    return replace(
+        outcome,
+        problem=f"its cancel was sent {MOST_SENDS} times without a clear answer, and it is still"
+        f" {outcome.status}; the last: {unclear}",
+    )
 
 
-async def _with_children_left(client: FactoryClient, outcome: CancelOutcome, why: str) -> CancelOutcome:
-    """Note and name the child runs that will run to completion."""
-    ids = await child_run_ids(client, outcome.run_id)
-    children = await at_once(client.get_pipeline_run(child) for child in ids)
-    left = tuple(child.run_id for child in children if not child.status.is_final)
+def _told(outcome: CancelOutcome) -> tuple[str, str, str | None]:
+    return outcome.run_id, outcome.name, outcome.status_before
+
+
+def _was_cancelled(run: PipelineRun) -> bool:
+    return run.status in {PipelineRunStatus.CANCELING, PipelineRunStatus.CANCELLED}
+
+
+async def _settled(client: FactoryClient, run_id: str) -> PipelineRun:
+    """Look at a run whose cancel may have been carried out, until it shows that or has had the time to."""
+    until = await client.now() + _SETTLE_PATIENCE
+    run = await client.get_pipeline_run(run_id)
+    while run.status in _GOING and await client.now() < until:
+        await pause(_SETTLE_POLL_SECONDS)
+        run = await client.get_pipeline_run(run_id)
+    return run
+
+
+async def cancel_selected_runs(
+    client: FactoryClient,
+    selection: RunSelection,
+    *,
+    is_recursive: bool,
+    max_runs: int,
+    order: CancelOrder = CancelOrder.NEWEST_FIRST,
+    queued_first: bool = True,
+    dry_run: bool = False,
+) -> CancelReport:
+    """Cancel the pipeline runs that fulfil conditions, and look again until no more of them show up.
+
+    Queries lag, and a run that was started just before may appear only later: the factory is looked at again
+    until a look, half a minute after the one before, shows nothing new, twenty times at most. Runs that
+    appear meanwhile are cancelled as well. A run whose cancel was accepted and that goes on nevertheless, a
+    queued one that has started, say, is cancelled again. Runs that are Canceling already are not cancelled
+    again, unless the selection's statuses say so, but belong to the report as requested.
+
+    :param selection: the conditions.
+    :param is_recursive: also cancel the runs that their ExecutePipeline activities started.
+    :param max_runs: refuse to cancel more than this.
+    :param order: which of them go first.
+    :param queued_first: cancel Queued runs before all others, for none to start as others end.
+    :param dry_run: only look, once.
+    :raises PipelineNotFound: for a pipeline that the factory does not have.
+    :raises TriggerNotFound: for a trigger that it does not have.
+    :raises InvalidInput: for more than ``max_runs`` runs, before any is cancelled.
+    """
+    selection = await _as_published(client, selection)
+    runs = await _select(client, selection)
+    to_cancel = [run for run in runs if run.status in selection.statuses]
+    if len(to_cancel) > max_runs:
+        raise InvalidInput(
+            f"max_runs: the selection has {len(to_cancel)} runs to cancel, and max_runs is {max_runs}."
+            f" Nothing was cancelled. Narrow the selection ({selection}), or raise max_runs if you mean it."
+        )
+    if dry_run:
+        waves = in_waves(runs, order, queued_first=queued_first)
+        planned = [outcome_of(run) for wave in waves for run in wave]
+        outcomes = await _with_children_left(client, planned, is_recursive)
+        return CancelReport(dry_run=True, runs=tuple(outcomes))
+    work = _SelectionCancel(client, selection, is_recursive, max_runs, order, queued_first)
+    await work.carry_out(runs)
+    outcomes = await _with_children_left(client, work.outcomes.values(), is_recursive)
+    return CancelReport(dry_run=False, runs=tuple(outcomes), problem=work.problem)
+
+
+async def _as_published(client: FactoryClient, selection: RunSelection) -> RunSelection:
+    """Return the selection with the names as the factory writes them: queries may mind the case."""
+    names = await at_once(client.get_pipeline_name(name) for name in selection.pipeline_names)
+    trigger_name = selection.trigger_name
+    if trigger_name is not None:
+        trigger_name = (await client.get_trigger(trigger_name)).name
+    return replace(selection, pipeline_names=tuple(names), trigger_name=trigger_name)
+
+
+async def _select(client: FactoryClient, selection: RunSelection) -> list[PipelineRun]:
+    now = await client.now()
+    found = await client.query_pipeline_runs(
+        last_updated_after=selection.updated_since(now),
+        last_updated_before=now + AHEAD,
+        filters=selection.filters(),
+    )
+    return [run for run in found if selection.includes(run, now)]
+
+
+@dataclass(slots=True)
+class _SelectionCancel:
+    """The cancel of a selection under way; its parameters are those of ``cancel_selected_runs``."""
+
+    client: FactoryClient
+    selection: RunSelection
+    is_recursive: bool
+    max_runs: int
+    order: CancelOrder
+    queued_first: bool
+    outcomes: dict[str, CancelOutcome] = field(default_factory=dict)
+    problem: str = ""
+
+    async def carry_out(self, runs: Sequence[PipelineRun]) -> None:
+        """Cancel these runs, and those that further looks show; errors are kept with what was done."""
+        await self._cancel(runs)
+        for _ in range(_MOST_LOOKS):
+            await pause(QUERY_LAG_PATIENCE.total_seconds())
+            try:
+                found = await _select(self.client, self.selection)
+                slipped = await self._still_going(found)
+            except AdfRunsError as error:
+                self.problem = f"whether more runs match could not be seen in the end: {error}"
+                return
+            new = [run for run in found if run.run_id not in self.outcomes]
+            if not new and not slipped:
+                return
+            await self._cancel([*new, *slipped])
+        self.problem = (
+            f"after {_MOST_LOOKS} looks there are still new runs that match ({self.selection}). Stop what"
+            " starts them, or set started_before."
+        )
+
+    async def _cancel(self, runs: Sequence[PipelineRun]) -> None:
+        """Cancel runs, wave by wave, as far as ``max_runs`` allows."""
+        for wave in in_waves(runs, self.order, queued_first=self.queued_first):
+            to_cancel: list[PipelineRun] = []
+            for run in wave:
+                if run.status not in self.selection.statuses and run.run_id not in self.outcomes:
+                    self.outcomes[run.run_id] = replace(outcome_of(run), requested=True)
+                elif run.run_id not in self.outcomes and self._room(to_cancel) == 0:
+                    problem = f"it matches as well, and max_runs is {self.max_runs}: it was not cancelled"
+                    self.outcomes[run.run_id] = replace(outcome_of(run), problem=problem)
+                else:
+                    to_cancel.append(run)
+            done = await at_once(
+                cancel_run(self.client, run, is_recursive=self.is_recursive) for run in to_cancel
+            )
+            for outcome in done:
+                first = self.outcomes.get(outcome.run_id, outcome)
+                self.outcomes[outcome.run_id] = replace(outcome, status_before=first.status_before)
+
+    def _room(self, also: Sequence[PipelineRun]) -> int:
+        """Return how many runs may still be cancelled that were not before."""
+        sent = {run_id for run_id, each in self.outcomes.items() if not each.problem}
+        return max(0, self.max_runs - len(sent | {run.run_id for run in also}))
+
+    async def _still_going(self, found: Iterable[PipelineRun]) -> list[PipelineRun]:
+        """Return the runs that go on although their cancel was accepted, as a GET shows, not a late query."""
+        doubtful = [
+            run.run_id
+            for run in found
+            if run.status in _GOING and run.run_id in self.outcomes and self.outcomes[run.run_id].requested
+        ]
+        runs = await at_once(self.client.get_pipeline_run(run_id) for run_id in doubtful)
+        slipped = [run for run in runs if run.status in _GOING]
+        for run in slipped:
+            log.warning(
+                "Pipeline run %s (%s) is %s although its cancel was accepted; it is cancelled again.",
+                run.run_id,
+                run.pipeline_name,
+                run.status,
+            )
+        return slipped
+
+
+async def _with_children_left(
+    client: FactoryClient, outcomes: Iterable[CancelOutcome], is_recursive: bool
+) -> list[CancelOutcome]:
+    """Note and name the runs, at any depth, that no cancel reaches and that run to completion.
+
+    Those are all children of a cancel that is not recursive, and those of a run that had ended before.
+    """
+
+    async def one(outcome: CancelOutcome) -> CancelOutcome:
+        if outcome.has_ended and not outcome.requested:
+            return await _name_children_left(
+                client, outcome, "it has ended, which no cancel reaches them through"
+            )
+        if is_recursive or outcome.problem:
+            return outcome
+        return await _name_children_left(client, outcome, "the cancel is not recursive")
+
+    return await at_once(one(outcome) for outcome in outcomes)
+
+
+async def _name_children_left(client: FactoryClient, outcome: CancelOutcome, why: str) -> CancelOutcome:
+    try:
+        left = await _running_below(client, outcome.run_id)
+    except AdfRunsError as error:
+        return replace(outcome, problem=f"which of its children run on could not be seen: {error}")
     if left:
         log.warning(
-            "Pipeline run %s (%s) has started child runs that will run to completion, since %s: %s. To end"
-            " them, cancel them by their own ids.",
+            "Pipeline run %s (%s) has started child runs that will run to completion, and are billed, since"
+            " %s: %s. To end them, cancel them by their own ids.",
             outcome.run_id,
             outcome.name,
             why,
             some(left),
         )
-    return replace(outcome, left_running=left)
+    return replace(outcome, left_running=tuple(left))
 
 
-async def cancel_waiting_trigger_runs(
-    client: FactoryClient, selection: WindowSelection, on_running: OnRunning, *, dry_run: bool = False
-) -> CancelReport:
-    """Cancel trigger runs that wait on their dependencies.
-
-    :param selection: which runs of which trigger.
-    :param on_running: what to do about runs that are running already; ``fail`` raises before anything is
-        cancelled.
-    :param dry_run: only plan.
-    :raises WrongState: for running runs with ``on_running='fail'``; names them.
-    :raises TriggerRunNotFound: if the trigger knows none of the run ids.
-    :raises WrongTriggerType: for another kind of trigger.
-    :raises InvalidInput: for a range beyond the factory's history.
-    """
-    await tumbling_window_trigger(client, selection.trigger_name)
-    plan = plan_cancels(await read_history(client, selection), selection)
-    _check_plan(client, plan, selection, on_running)
-    skipped = [skipped_json(each.window, each.run_id, each.status, each.reason) for each in plan.exclusions]
-    if on_running is OnRunning.SKIP:
-        skipped.extend(
-            skipped_json(run.window, run.trigger_run_id, run.status, "it is running already")
-            for run in plan.running
-        )
-    if dry_run:
-        to_cancel = plan.cancellable + (plan.running if on_running is OnRunning.CANCEL_PIPELINE_RUNS else ())
-        return CancelReport(
-            dry_run=True, runs=tuple(_outcome(run) for run in to_cancel), skipped=tuple(skipped)
-        )
-    outcomes: list[CancelOutcome | Exclusion] = await at_once(
-        _cancel_trigger_run(client, run, on_running) for run in plan.cancellable
-    )
-    if on_running is OnRunning.CANCEL_PIPELINE_RUNS:
-        outcomes += await at_once(_cancel_pipelines_of(client, run) for run in plan.running)
-    left_alone = [each for each in outcomes if isinstance(each, Exclusion)]
-    skipped.extend(skipped_json(each.window, each.run_id, each.status, each.reason) for each in left_alone)
-    runs = tuple(each for each in outcomes if isinstance(each, CancelOutcome))
-    return CancelReport(dry_run=False, runs=runs, skipped=tuple(skipped))
-
-
-def _check_plan(
-    client: FactoryClient, plan: CancelPlan, selection: WindowSelection, on_running: OnRunning
-) -> None:
-    found = plan.cancellable or plan.running or any(each.status for each in plan.exclusions)
-    if selection.run_ids and not found:
-        raise TriggerRunNotFound(
-            f"run_ids: {some(selection.run_ids)}: trigger {selection.trigger_name!r} of"
-            f" {client.connection.address} has no such run within the last 45 days. Check the ids, the"
-            " trigger's name and the factory."
-        )
-    if plan.running and on_running is OnRunning.FAIL:
-        names = [f"{run.trigger_run_id} (window {run.window})" for run in plan.running]
-        raise WrongState(
-            f"{len(names)} trigger runs of {selection.trigger_name!r} are Running, and only"
-            f" WaitingOnDependency can be cancelled directly: {some(names)}. Nothing was cancelled. Set"
-            " on_running='skip' to leave them alone, or 'cancel_pipeline_runs' to cancel the pipeline runs"
-            " they started, which cancels them too."
-        )
-
-
-def _outcome(run: TriggerRun) -> CancelOutcome:
-    return CancelOutcome(
-        "trigger",
-        run.trigger_run_id,
-        run.trigger_name,
-        run.window,
-        status_before=run.status,
-        status=run.status,
-    )
-
-
-async def _cancel_trigger_run(
-    client: FactoryClient, run: TriggerRun, on_running: OnRunning
-) -> CancelOutcome | Exclusion:
-    """Cancel a run that waits; one that has begun to run meanwhile is treated as ``on_running`` says."""
-    outcome = _outcome(run)
-    try:
-        await client.cancel_trigger_run(run.trigger_name, run.trigger_run_id)
-    except NotWaitingOnDependency as error:
-        log.info("Trigger run %s (window %s) waits no longer: %s", run.trigger_run_id, run.window, error)
-        return await _waits_no_longer(client, run, on_running, str(error))
-    except AdfRunsError as error:
-        log.error("Trigger run %s (window %s): %s", run.trigger_run_id, run.window, error)  # noqa: TRY400
-        return replace(outcome, problem=str(error))
-    log.info(
-        "Trigger run %s (window %s): cancel requested, it was %s", run.trigger_run_id, run.window, run.status
-    )
-    return replace(outcome, requested=True)
-
-
-async def _waits_no_longer(
-    client: FactoryClient, run: TriggerRun, on_running: OnRunning, said: str
-) -> CancelOutcome | Exclusion:
-    """Look again at a run that the service would not cancel, as long as queries may lag."""
-    until = await client.now() + QUERY_LAG_PATIENCE
-    now = run
-    while now.status is run.status and await client.now() < until:
-        await pause(_LAG_POLL_SECONDS)
-        now = await _read_again(client, run)
-    outcome: CancelOutcome = replace(_outcome(now), status_before=str(run.status))
-    if now.status.is_final:
-        return outcome
-    if on_running is OnRunning.SKIP:
-        return Exclusion(
-            now.window, now.trigger_run_id, now.status, f"it waits no longer but is {now.status}"
-        )
-    if on_running is OnRunning.CANCEL_PIPELINE_RUNS and now.triggered_pipelines:
-        return replace(await _cancel_pipelines_of(client, now), status_before=str(run.status))
-    return replace(
-        outcome, problem=f"it cannot be cancelled now: it was {run.status}, and is {now.status}. {said}"
-    )
-
-
-async def _read_again(client: FactoryClient, run: TriggerRun) -> TriggerRun:
-    found = await client.query_trigger_runs(
-        last_updated_after=run.timestamp,
-        last_updated_before=await client.now() + AHEAD,
-        filters=[RunFilter("TriggerName", "Equals", (run.trigger_name,))],
-    )
-    return next((each for each in found if each.trigger_run_id == run.trigger_run_id), run)
-
-
-async def _cancel_pipelines_of(client: FactoryClient, run: TriggerRun) -> CancelOutcome:
-    """Cancel what a running trigger run started; the service then marks the trigger run itself Cancelled."""
-    outcome = _outcome(run)
-    parts = await at_once(
-        _cancel_pipeline_run(client, run_id, is_recursive=True, dry_run=False)
-        for run_id in run.triggered_pipelines.values()
-    )
-    problems = [f"pipeline run {part.run_id}: {part.problem}" for part in parts if part.problem]
-    if not parts:
-        problems.append("it is running without a pipeline run that could be cancelled; try again in a moment")
-    return replace(outcome, requested=any(part.requested for part in parts), problem="; ".join(problems))
+async def _running_below(client: FactoryClient, run_id: str) -> list[str]:
+    """Return the runs below this one, at any depth, that are not final."""
+    ids = await child_run_ids(client, run_id)
+    children = await at_once(client.get_pipeline_run(child) for child in ids)
+    found = []
+    for child in children:
+        found += [] if child.status.is_final else [child.run_id]
+        found += await _running_below(client, child.run_id)
+    return found
 
 
 def with_final_statuses(report: CancelReport, runs: Iterable[WatchedRun]) -> CancelReport:
@@ -252,7 +349,7 @@ def with_final_statuses(report: CancelReport, runs: Iterable[WatchedRun]) -> Can
         for each in report.runs
     ]
     children = [
-        CancelOutcome(run.kind, run.run_id, run.name, status=run.status)
+        CancelOutcome(run.kind, run.run_id, run.name, status=run.status, parent_run_id=run.parent_run_id)
         for run in by_id.values()
         if run.run_id not in known
     ]
@@ -268,7 +365,10 @@ def check_outcome(report: CancelReport) -> None:
     names = [f"{each.kind} run {each.run_id}: {each.problem}" for each in report.problems]
     names += [f"run {run_id} is unknown" for run_id in report.unknown_run_ids]
     if names:
+        more = f" Besides, {report.problem}" if report.problem else ""
         raise RunsNotAsWanted(
             f"{len(names)} of {len(report.runs) + len(report.unknown_run_ids)} runs could not be cancelled:"
-            f" {some(names)}"
+            f" {some(names)}{more}"
         )
+    if report.problem:
+        raise RunsNotAsWanted(f"The cancel is not sure to be complete: {report.problem}")

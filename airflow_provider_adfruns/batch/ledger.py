@@ -12,17 +12,18 @@ import json
 import zlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_adfruns.adf.model import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 LEDGER_KEY = "adfruns_rerun"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_WRITES_A_BATCH = 100
 
 
 class Phase(StrEnum):
@@ -31,7 +32,14 @@ class Phase(StrEnum):
     SUBMITTING = "submitting"
     WATCHING = "watching"
     FINISHED = "finished"
-    KILLED = "killed"
+
+
+class _Mark(IntEnum):
+    """What is known of a window beside its place."""
+
+    NONE = 0
+    THEIRS = 1
+    AGAIN = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,14 @@ class Ledger:
     :param windows: the chosen windows, from the oldest to the newest.
     :param phase: how far it came.
     :param owner: the task instance try that works on it.
+    :param newest_first: the order of submission; else the oldest window first.
+    :param handed: how many windows, in the order of submission, may have been sent. Those beyond have
+        certainly not been, so that a newer run of theirs is somebody else's.
+    :param theirs: windows among those that somebody else was seen to have rerun.
+    :param again: windows whose rerun was cancelled before a person cleared the task, to be rerun once more.
+    :param cleared_at: the service's time when ``again`` was found, None if the task was never cleared.
+    :param max_tries: the task instance's. Airflow raises it when a person clears a task, and leaves it alone
+        when it retries by itself (read in 3.1.8 and 3.3.2).
     """
 
     batch_id: str
@@ -52,24 +68,45 @@ class Ledger:
     windows: tuple[Window, ...]
     phase: Phase
     owner: str
+    newest_first: bool = False
+    handed: int = 0
+    theirs: frozenset[Window] = frozenset()
+    again: frozenset[Window] = frozenset()
+    cleared_at: datetime | None = None
+    max_tries: int = 0
 
     @property
     def is_open(self) -> bool:
-        """Whether a try has died over it: a next one resumes it instead of planning anew."""
-        return self.phase in {Phase.SUBMITTING, Phase.WATCHING}
+        """Whether its outcome has not been judged: a next try resumes it instead of planning anew."""
+        return self.phase is not Phase.FINISHED
 
     @property
-    def is_finished(self) -> bool:
-        """Whether its outcome has been judged: a next try is a new batch."""
-        return self.phase is Phase.FINISHED
+    def in_order(self) -> tuple[Window, ...]:
+        """The windows in the order of submission."""
+        return self.windows[::-1] if self.newest_first else self.windows
+
+    @property
+    def may_be_sent(self) -> frozenset[Window]:
+        """The windows that this batch may have sent, and that nobody else was seen to have rerun."""
+        return frozenset(self.in_order[: self.handed]) - self.theirs
 
     def moved_to(self, phase: Phase) -> Self:
         """Return the same batch in another phase."""
         return replace(self, phase=phase)
 
-    def owned_by(self, owner: str) -> Self:
-        """Return the same batch in the hands of another try."""
-        return replace(self, owner=owner)
+    def taken_up(self, owner: str, max_tries: int) -> Self:
+        """Return the same batch in the hands of another try, submitting."""
+        return replace(self, owner=owner, max_tries=max_tries, phase=Phase.SUBMITTING)
+
+    def cleared(self, at: datetime, again: Iterable[Window], theirs: Iterable[Window]) -> Self:
+        """Return the same batch after a person's clear.
+
+        :param at: the service's time.
+        :param again: the windows whose latest run is cancelled by then.
+        :param theirs: the windows whose latest run is somebody else's.
+        """
+        chosen = frozenset(again)
+        return replace(self, cleared_at=at, again=chosen, theirs=frozenset(theirs) - chosen)
 
     def to_json(self) -> dict[str, Any]:
         """Return the form for the store; 50,000 windows stay under 64 kB."""
@@ -80,19 +117,73 @@ class Ledger:
             "windows": pack(self.windows),
             "phase": str(self.phase),
             "owner": self.owner,
+            "newest_first": self.newest_first,
+            "handed": self.handed,
+            "marks": _squeezed(" ".join(_runs(self._mark(window) for window in self.windows))),
+            "cleared_at": self.cleared_at.isoformat() if self.cleared_at else None,
+            "max_tries": self.max_tries,
         }
+
+    def _mark(self, window: Window) -> int:
+        if window in self.theirs:
+            return _Mark.THEIRS
+        return _Mark.AGAIN if window in self.again else _Mark.NONE
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Read what ``to_json`` wrote."""
+        windows = unpack(data["windows"])
+        marked = list(zip(windows, _flat(_widened(data["marks"])), strict=True))
+        cleared_at = data["cleared_at"]
         return cls(
             data["batch_id"],
             data["selection"],
             datetime.fromisoformat(data["planned_at"]),
-            unpack(data["windows"]),
+            windows,
             Phase(data["phase"]),
             data["owner"],
+            data["newest_first"],
+            data["handed"],
+            frozenset(window for window, mark in marked if mark == _Mark.THEIRS),
+            frozenset(window for window, mark in marked if mark == _Mark.AGAIN),
+            datetime.fromisoformat(cleared_at) if cleared_at else None,
+            data["max_tries"],
         )
+
+
+class KeptLedger:
+    """A batch's ledger in the hands of a try: each change is kept before anything follows from it.
+
+    :param ledger: as it is kept now.
+    :param keep: writes it where it outlives the try.
+    """
+
+    def __init__(self, ledger: Ledger, keep: Callable[[Ledger], None]) -> None:
+        self.ledger = ledger
+        self._keep = keep
+        self._places = {window: place for place, window in enumerate(ledger.in_order, start=1)}
+        self._block = max(1, -(-len(ledger.windows) // _WRITES_A_BATCH))
+
+    def hand(self, windows: Iterable[Window], theirs: Iterable[Window]) -> None:
+        """Note that windows are about to be sent; at most about a hundred writes a batch.
+
+        :param windows: the next ones in the order of submission.
+        :param theirs: all that somebody else was seen to have rerun.
+        """
+        last = max((self._places[window] for window in windows), default=0)
+        if last > self.ledger.handed:
+            up_to = min(len(self._places), -(-last // self._block) * self._block)
+            others = frozenset(theirs)
+            again = self.ledger.again - others
+            self._write(replace(self.ledger, handed=up_to, theirs=others, again=again))
+
+    def move_to(self, phase: Phase) -> None:
+        """Note how far the batch came."""
+        self._write(self.ledger.moved_to(phase))
+
+    def _write(self, ledger: Ledger) -> None:
+        self._keep(ledger)
+        self.ledger = ledger
 
 
 def fingerprint(parameters: Mapping[str, object]) -> str:
@@ -110,18 +201,26 @@ def pack(windows: Sequence[Window]) -> str:
     steps = [second - first for first, second in pairwise([0, *starts])]
     lengths = [int((window.end - window.start).total_seconds()) for window in windows]
     text = " ".join(map(str, _runs(steps))) + "|" + " ".join(map(str, _runs(lengths)))
-    return base64.b85encode(zlib.compress(text.encode(), 9)).decode()
+    return _squeezed(text)
 
 
 def unpack(text: str) -> tuple[Window, ...]:
     """Read what ``pack`` wrote."""
-    steps, lengths = zlib.decompress(base64.b85decode(text)).decode().split("|")
+    steps, lengths = _widened(text).split("|")
     windows = []
     start = _EPOCH
     for step, length in zip(_flat(steps), _flat(lengths), strict=True):
         start += timedelta(seconds=step)
         windows.append(Window(start, start + timedelta(seconds=length)))
     return tuple(windows)
+
+
+def _squeezed(text: str) -> str:
+    return base64.b85encode(zlib.compress(text.encode(), 9)).decode()
+
+
+def _widened(text: str) -> str:
+    return zlib.decompress(base64.b85decode(text)).decode()
 
 
 def _seconds(time: datetime) -> int:

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import uuid
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_adfruns.adf.errors import (
     AdfRunsError,
+    AuthenticationFailed,
     OutcomeUnknown,
+    PermissionDenied,
     PipelineRunNotFound,
-    RunsNotAsWanted,
+    WaitTimedOut,
 )
 from airflow_provider_adfruns.adf.model import PipelineRunStatus
 from airflow_provider_adfruns.adf.pause import pause
+from airflow_provider_adfruns.batch.clearing import MOST_SECONDS
+from airflow_provider_adfruns.batch.judgement import FailIf, judge
 from airflow_provider_adfruns.batch.report import columns, some
 from airflow_provider_adfruns.batch.watch import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.adf.model import PipelineRun
     from airflow_provider_adfruns.batch.watch import WatchedRun
 
 log = logging.getLogger(__name__)
@@ -30,6 +39,8 @@ log = logging.getLogger(__name__)
 _CHOSEN_IDS = uuid.UUID("8f0d3f5e-6a0e-4c55-9a53-3c1f1f0c2b11")
 _TIMES = 3
 _SETTLE_SECONDS = 5.0
+_SAME_FOR_EACH_RUN = (AuthenticationFailed, PermissionDenied, WaitTimedOut)
+_CANCEL_LOOK_SECONDS = 10.0
 
 
 class RerunFrom(StrEnum):
@@ -71,10 +82,14 @@ class RecoveryOutcome:
 
 @dataclass(frozen=True, slots=True)
 class RecoveryReport:
-    """Reruns of pipeline runs, from the request to the end."""
+    """Reruns of pipeline runs, from the request to the end.
+
+    :param stopped: what ended the work early, so that the rest was not tried: sign-in, permission, deadline.
+    """
 
     dry_run: bool
     runs: tuple[RecoveryOutcome, ...]
+    stopped: AdfRunsError | None = field(default=None, compare=False)
 
     @property
     def run_ids(self) -> list[str]:
@@ -88,6 +103,7 @@ class RecoveryReport:
         return {
             "dry_run": self.dry_run,
             "run_ids": self.run_ids,
+            "counts": dict(Counter(each.status or "not rerun" for each in self.runs)),
             "runs": [each.to_json() for each in self.runs],
         }
 
@@ -105,6 +121,20 @@ class RecoveryReport:
                 replace(each, status=by_id.get(each.new_run_id or "", each.status)) for each in self.runs
             ),
         )
+
+    def problem_lines(self, *, has_waited: bool) -> list[str]:
+        """Say what is not as wanted, a line a run.
+
+        :param has_waited: whether the reruns have to have succeeded by now.
+        """
+        lines = [f"run {each.run_id}: {each.problem}" for each in self.runs if each.problem]
+        if has_waited:
+            lines += [
+                f"run {each.run_id}: its rerun {each.new_run_id} is {each.status}"
+                for each in self.runs
+                if not each.problem and each.status != PipelineRunStatus.SUCCEEDED
+            ]
+        return lines
 
     def table(self) -> str:
         """Return the report for people, a line a run."""
@@ -124,13 +154,28 @@ class RecoveryReport:
         return "\n".join(lines)
 
 
-def chosen_id(batch: str, run_id: str) -> str:
+def chosen_id(batch: str, run_id: str, number: int = 0) -> str:
     """Return the id that a run's rerun shall have: the same for every try of the same batch.
 
     :param batch: names the batch among all of all factories.
     :param run_id: the run to rerun.
+    :param number: of the rerun: a batch has a second one where the first was cancelled and the task cleared.
     """
-    return str(uuid.uuid5(_CHOSEN_IDS, f"{batch}\n{run_id}"))
+    return str(uuid.uuid5(_CHOSEN_IDS, f"{batch}\n{run_id}\n{number}"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Manner:
+    """How to rerun.
+
+    :param until: after a person's clear, how long a rerun that is being cancelled is waited for; else None.
+    """
+
+    batch: str
+    rerun_from: RerunFrom
+    start_activity_name: str | None
+    deadline: datetime | None
+    until: datetime | None
 
 
 async def rerun_pipeline_runs(
@@ -141,6 +186,9 @@ async def rerun_pipeline_runs(
     *,
     start_activity_name: str | None = None,
     dry_run: bool = False,
+    deadline: datetime | None = None,
+    cleared: bool = False,
+    patience_seconds: float = MOST_SECONDS,
 ) -> RecoveryReport:
     """Rerun pipeline runs; one that cannot be rerun does not stop the others.
 
@@ -150,37 +198,99 @@ async def rerun_pipeline_runs(
     :param batch: see ``chosen_id``.
     :param rerun_from: where each begins.
     :param start_activity_name: the activity, where ``rerun_from`` says so.
+    :param deadline: after this time of the service nothing more is sent; None for no such time.
+    :param cleared: a person has cleared the task since the batch began: a rerun of it that was cancelled is
+        followed by another.
+    :param patience_seconds: how long a rerun that is being cancelled is waited for then.
     :raises PipelineRunNotFound: if none of the runs exists.
     """
+    stopped: list[AdfRunsError] = []
+    until = await client.now() + timedelta(seconds=patience_seconds) if cleared else None
+    manner = _Manner(batch, rerun_from, start_activity_name, deadline, until)
 
     async def one(run_id: str) -> RecoveryOutcome:
+        outcome = RecoveryOutcome(run_id)
+        if stopped and not isinstance(stopped[0], WaitTimedOut):  # at a deadline an earlier try's are found
+            return replace(outcome, problem=f"it was not looked at: {stopped[0]}")
         try:
             run = await client.get_pipeline_run(run_id)
+            outcome = RecoveryOutcome(
+                run_id, run.pipeline_name, str(run.status), new_run_id=chosen_id(batch, run_id)
+            )
+            if not run.status.is_final:
+                problem = (
+                    f"it is {run.status}; only a run that has ended can be rerun. Cancel it or wait for it"
+                )
+                return replace(outcome, new_run_id=None, problem=problem)
+            return outcome if dry_run else await _rerun_once(client, outcome, manner)
         except PipelineRunNotFound as error:
-            return RecoveryOutcome(run_id, problem=str(error))
-        outcome = RecoveryOutcome(
-            run_id, run.pipeline_name, str(run.status), new_run_id=chosen_id(batch, run_id)
-        )
-        if not run.status.is_final:
-            problem = f"it is {run.status}; only a run that has ended can be rerun. Cancel it or wait for it"
-            return replace(outcome, new_run_id=None, problem=problem)
-        if dry_run:
-            return outcome
-        return await _create_once(client, outcome, rerun_from, start_activity_name)
+            return replace(outcome, problem=str(error))
+        except _SAME_FOR_EACH_RUN as error:
+            stopped.append(error)
+            return replace(outcome, new_run_id=None, problem=f"it was not rerun: {error}")
 
     outcomes = await at_once(one(run_id) for run_id in run_ids)
+    if stopped and all(each.status_before is None for each in outcomes):
+        raise stopped[0]
     if all(each.status_before is None for each in outcomes):
         raise PipelineRunNotFound(
             f"run_ids: {some(run_ids)}: {client.connection.address} has no such pipeline run. Check the ids"
             " and the factory; runs older than 45 days are gone."
         )
-    return RecoveryReport(dry_run, tuple(outcomes))
+    return RecoveryReport(dry_run, tuple(outcomes), stopped[0] if stopped else None)
 
 
-async def _create_once(
-    client: FactoryClient, outcome: RecoveryOutcome, rerun_from: RerunFrom, start_activity_name: str | None
-) -> RecoveryOutcome:
-    """Send one createRun, unless the chosen id is known already."""
+async def _rerun_once(client: FactoryClient, outcome: RecoveryOutcome, manner: _Manner) -> RecoveryOutcome:
+    """Find the batch's rerun of a run that has ended, or send it.
+
+    :raises WaitTimedOut: if it was not sent before the deadline.
+    :raises AuthenticationFailed: if it was not sent for that.
+    :raises PermissionDenied: if it was not carried out for that.
+    """
+    try:
+        known, free = await latest_rerun(client, manner.batch, outcome.run_id)
+        if known is not None and manner.until is not None:
+            known = await _cancelled(client, known, manner.until)
+    except (AuthenticationFailed, PermissionDenied):
+        raise
+    except AdfRunsError as error:
+        return replace(outcome, problem=str(error))
+    if known is None or (manner.until is not None and known.status is PipelineRunStatus.CANCELLED):
+        return await _create_once(client, replace(outcome, new_run_id=free), manner)
+    return replace(outcome, new_run_id=known.run_id, status=str(known.status))
+
+
+async def latest_rerun(client: FactoryClient, batch: str, run_id: str) -> tuple[PipelineRun | None, str]:
+    """Find a batch's latest rerun of a run. :return: it, if there is any, and the first id that is free."""
+    latest: PipelineRun | None = None
+    for number in itertools.count():
+        chosen = chosen_id(batch, run_id, number)
+        try:
+            latest = await client.get_pipeline_run(chosen)
+        except PipelineRunNotFound:
+            return latest, chosen
+    raise AssertionError("there is no last number")
+
+
+async def _cancelled(client: FactoryClient, run: PipelineRun, until: datetime) -> PipelineRun:
+    """Wait for the end of a run that is being cancelled.
+
+    :raises WaitTimedOut: if it does not end in time.
+    """
+    while run.status is PipelineRunStatus.CANCELING:
+        if await client.now() >= until:
+            raise WaitTimedOut(
+                f"its rerun {run.run_id} is still being cancelled at {until.isoformat()}, so it was not"
+                " rerun again. Clear the task once the run has ended."
+            )
+        await pause(_CANCEL_LOOK_SECONDS)
+        run = await client.get_pipeline_run(run.run_id)
+    return run
+
+
+async def _create_once(client: FactoryClient, outcome: RecoveryOutcome, manner: _Manner) -> RecoveryOutcome:
+    """Send one createRun, unless the chosen id is known already; raises as ``_rerun_once``."""
+    rerun_from, activity = manner.rerun_from, manner.start_activity_name
     chosen = outcome.new_run_id or ""
     problem = ""
     for _ in range(_TIMES):
@@ -189,21 +299,26 @@ async def _create_once(
         except PipelineRunNotFound:
             pass
         except AdfRunsError as error:
+            if not problem and isinstance(error, _SAME_FOR_EACH_RUN):
+                raise
             return replace(outcome, problem=problem or str(error))
         else:
             return replace(outcome, status=str(known.status))
+        await _check_time(client, manner.deadline)
         try:
             await client.create_recovery_run(
                 outcome.name,
                 outcome.run_id,
                 start_from_failure=rerun_from is RerunFrom.FAILURE,
-                start_activity_name=start_activity_name if rerun_from is RerunFrom.ACTIVITY else None,
+                start_activity_name=activity if rerun_from is RerunFrom.ACTIVITY else None,
                 run_id=chosen,
             )
         except OutcomeUnknown as error:
             log.warning("Pipeline run %s: %s", outcome.run_id, error)
             problem = str(error)
             await pause(_SETTLE_SECONDS)
+        except _SAME_FOR_EACH_RUN:
+            raise
         except AdfRunsError as error:
             log.error("Pipeline run %s: %s", outcome.run_id, error)  # noqa: TRY400 - the message is for people
             return replace(outcome, new_run_id=None, problem=str(error))
@@ -213,20 +328,26 @@ async def _create_once(
     return replace(outcome, problem=problem)
 
 
-def check_outcome(report: RecoveryReport, *, has_waited: bool) -> None:
+async def _check_time(client: FactoryClient, deadline: datetime | None) -> None:
+    """See that something may still be sent. :raises WaitTimedOut: after the deadline."""
+    if deadline is not None and await client.now() >= deadline:
+        raise WaitTimedOut(
+            f"the deadline {deadline} came before all was sent. What was sent goes on; send the rest with a"
+            " later deadline or a larger timeout."
+        )
+
+
+def check_outcome(report: RecoveryReport, *, has_waited: bool, fail_if: FailIf = FailIf.ANY) -> None:
     """Judge reruns at their end.
 
     :param has_waited: whether the reruns have to have succeeded by now.
+    :param fail_if: how many of them may be not as wanted.
     :raises RunsNotAsWanted: names the runs that could not be rerun, and those whose rerun has not succeeded.
     """
-    names = [f"run {each.run_id}: {each.problem}" for each in report.runs if each.problem]
-    if has_waited:
-        names += [
-            f"run {each.run_id}: its rerun {each.new_run_id} is {each.status}"
-            for each in report.runs
-            if not each.problem and each.status != PipelineRunStatus.SUCCEEDED
-        ]
-    if names:
-        raise RunsNotAsWanted(
-            f"{len(names)} of {len(report.runs)} pipeline runs are not as wanted: {some(names)}"
-        )
+    lines = report.problem_lines(has_waited=has_waited)
+    judge(
+        f"{len(lines)} of {len(report.runs)} pipeline runs are not as wanted: {some(lines)}",
+        problems=len(lines),
+        good=len(report.runs) - len(lines),
+        fail_if=fail_if,
+    )

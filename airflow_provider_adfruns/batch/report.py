@@ -1,7 +1,10 @@
-"""What became of a batch: values, their JSON for XCom and triggers, and a table for people; pure."""
+"""What became of reruns: values, their JSON for XCom and triggers, and a table for people; pure."""
 
 from __future__ import annotations
 
+import base64
+import json
+import zlib
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,6 +27,14 @@ class Step(StrEnum):
     SUBMITTED = "submitted"
     REFUSED = "refused"
     UNCLEAR = "unclear"
+    NOT_SENT = "not sent"
+
+
+class RerunBy(StrEnum):
+    """Whose rerun a window's latest run is."""
+
+    THIS_BATCH = "this batch"
+    SOMEBODY_ELSE = "somebody else"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +43,11 @@ class WindowOutcome:
 
     :param run_id: the trigger run that was rerun, with its status and start in ``status_before`` and
         ``ran_at``.
-    :param new_run_id: the rerun's trigger run, once queries show it, with its ``status``.
+    :param new_run_id: the rerun's trigger run, once queries show it, with its ``status`` and its start in
+        ``started_at``. When a trigger run ended the service does not say.
     :param problem: why it was refused or what is unclear, else "".
-    :param note: who else has rerun it, if anybody, else "".
+    :param note: which runs there are beside ``new_run_id``, if any, else "".
+    :param rerun_by: whose rerun ``new_run_id`` is, None if the window was not rerun.
     """
 
     window: Window
@@ -46,6 +59,8 @@ class WindowOutcome:
     status: str | None = None
     problem: str = ""
     note: str = ""
+    rerun_by: RerunBy | None = None
+    started_at: datetime | None = None
 
     @property
     def is_awaited(self) -> bool:
@@ -69,6 +84,8 @@ class WindowOutcome:
             "status": self.status,
             "problem": self.problem,
             "note": self.note,
+            "rerun_by": str(self.rerun_by) if self.rerun_by else None,
+            "started_at": self.started_at.isoformat() if self.started_at else None,
         }
 
     @classmethod
@@ -84,6 +101,8 @@ class WindowOutcome:
             data["status"],
             data["problem"],
             data["note"],
+            RerunBy(data["rerun_by"]) if data["rerun_by"] else None,
+            datetime.fromisoformat(data["started_at"]) if data["started_at"] else None,
         )
 
 
@@ -125,6 +144,14 @@ class RerunReport:
         """The run ids asked for that the trigger does not have."""
         return [each["run_id"] for each in self.skipped if each["status"] is None]
 
+    def problem_lines(self) -> list[str]:
+        """Say what is not whole again: a line a window, and one for each run id that is unknown."""
+        lines = [
+            f"window {each.window} {each.problem or f'({each.status}, run {each.new_run_id})'}"
+            for each in self.failures
+        ]
+        return lines + [f"run {run_id} is unknown" for run_id in self.unknown_run_ids]
+
     def counts(self) -> dict[str, int]:
         """Count the windows by how far they came."""
         return dict(
@@ -135,7 +162,7 @@ class RerunReport:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the form that goes to XCom and to the trigger."""
+        """Return the form that goes to XCom."""
         return {
             "trigger_name": self.trigger_name,
             "planned_at": self.planned_at.isoformat(),
@@ -157,14 +184,25 @@ class RerunReport:
             tuple(data["skipped"]),
         )
 
+    def packed(self) -> str:
+        """Return the form that goes to triggers and comes back in their events, some 40 bytes a window."""
+        text = json.dumps(self.to_json(), separators=(",", ":"))
+        return base64.b85encode(zlib.compress(text.encode(), 9)).decode()
+
+    @classmethod
+    def unpacked(cls, text: str) -> Self:
+        """Read what ``packed`` wrote."""
+        return cls.from_json(json.loads(zlib.decompress(base64.b85decode(text))))
+
     def table(self) -> str:
         """Return the report for people: a line a window, oldest first, then what was left alone and why."""
-        rows = [("window (UTC)", "was", "rerun", "now", "trigger run")]
+        rows = [("window (UTC)", "was", "rerun", "by", "now", "trigger run")]
         rows.extend(
             (
                 str(each.window),
                 each.status_before,
                 str(each.step),
+                str(each.rerun_by or "-"),
                 each.status or "-",
                 each.new_run_id or each.run_id,
             )
@@ -176,133 +214,6 @@ class RerunReport:
             for each in self.windows
             if each.problem or each.note
         )
-        lines.extend(skipped_lines(self.skipped))
-        return "\n".join(lines)
-
-
-@dataclass(frozen=True, slots=True)
-class CancelOutcome:
-    """One run of a cancel.
-
-    :param kind: ``pipeline`` or ``trigger``.
-    :param name: the pipeline's or trigger's name, "" if the run is unknown.
-    :param status_before: None if the run is unknown.
-    :param requested: whether a cancel was sent for it and accepted.
-    :param status: the latest status seen.
-    :param left_running: ids of child runs that run to completion, since the cancel was not recursive.
-    :param problem: why it was not done or what is unclear, else "".
-    """
-
-    kind: str
-    run_id: str
-    name: str = ""
-    window: Window | None = None
-    status_before: str | None = None
-    requested: bool = False
-    status: str | None = None
-    left_running: tuple[str, ...] = ()
-    problem: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {
-            "kind": self.kind,
-            "run_id": self.run_id,
-            "name": self.name,
-            **(window_json(self.window) if self.window else {}),
-            "status_before": self.status_before,
-            "requested": self.requested,
-            "status": self.status,
-            "left_running": list(self.left_running),
-            "problem": self.problem,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Read what ``to_json`` wrote."""
-        start, end = data.get("window_start"), data.get("window_end")
-        return cls(
-            data["kind"],
-            data["run_id"],
-            data["name"],
-            Window(datetime.fromisoformat(start), datetime.fromisoformat(end)) if start and end else None,
-            data["status_before"],
-            data["requested"],
-            data["status"],
-            tuple(data["left_running"]),
-            data["problem"],
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class CancelReport:
-    """A cancel of runs, from the request to the end.
-
-    :param skipped: runs left alone, each with ``reason``.
-    """
-
-    dry_run: bool
-    runs: tuple[CancelOutcome, ...]
-    skipped: tuple[Mapping[str, Any], ...] = ()
-
-    def with_runs(self, runs: Iterable[CancelOutcome]) -> Self:
-        """Return the same report with other outcomes."""
-        return replace(self, runs=tuple(runs))
-
-    @property
-    def problems(self) -> list[CancelOutcome]:
-        """The runs for which a cancel was wanted and could not be had."""
-        return [each for each in self.runs if each.problem]
-
-    @property
-    def awaited(self) -> list[CancelOutcome]:
-        """The runs whose cancel was requested, so that their end is to be waited for."""
-        return [each for each in self.runs if each.requested]
-
-    @property
-    def unknown_run_ids(self) -> list[str]:
-        """The trigger run ids asked for that the trigger does not have."""
-        return [each["run_id"] for each in self.skipped if each["status"] is None]
-
-    def ids(self, kind: str) -> list[str]:
-        """The ids of the runs of one kind that a cancel was requested for."""
-        return [each.run_id for each in self.awaited if each.kind == kind]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the form that goes to XCom and to the trigger."""
-        return {
-            "dry_run": self.dry_run,
-            "run_ids": [each.run_id for each in self.runs],
-            "counts": dict(Counter(each.status or "unknown" for each in self.runs)),
-            "runs": [each.to_json() for each in self.runs],
-            "skipped": [dict(each) for each in self.skipped],
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Read what ``to_json`` wrote."""
-        return cls(
-            data["dry_run"],
-            tuple(CancelOutcome.from_json(each) for each in data["runs"]),
-            tuple(data["skipped"]),
-        )
-
-    def table(self) -> str:
-        """Return the report for people: a line a run, then what was left alone and why."""
-        rows = [("kind", "run", "name", "was", "cancel", "now")]
-        rows.extend(
-            (
-                each.kind,
-                each.run_id,
-                f"{each.name} {each.window}" if each.window else each.name,
-                each.status_before or "unknown",
-                "requested" if each.requested else "not sent",
-                each.status or "-",
-            )
-            for each in self.runs
-        )
-        lines = columns(rows)
-        lines.extend(f"  {each.run_id}: {each.problem}" for each in self.runs if each.problem)
         lines.extend(skipped_lines(self.skipped))
         return "\n".join(lines)
 

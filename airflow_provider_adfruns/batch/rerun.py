@@ -8,14 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adfruns.adf.errors import (
     InvalidInput,
-    RunsNotAsWanted,
     TriggerRunNotFound,
     WaitTimedOut,
     WrongTriggerType,
 )
+from airflow_provider_adfruns.adf.model import TriggerRunStatus
 from airflow_provider_adfruns.adf.queries import RunFilter
-from airflow_provider_adfruns.batch.plan import Exclusion, RerunPlan, by_window, plan_reruns
-from airflow_provider_adfruns.batch.report import RerunReport, Step, WindowOutcome, skipped_json, some
+from airflow_provider_adfruns.batch.judgement import FailIf, judge
+from airflow_provider_adfruns.batch.plan import Exclusion, Member, RerunPlan, by_window, plan_reruns
+from airflow_provider_adfruns.batch.progress import Progress
+from airflow_provider_adfruns.batch.report import (
+    RerunBy,
+    RerunReport,
+    Step,
+    WindowOutcome,
+    skipped_json,
+    some,
+)
 from airflow_provider_adfruns.batch.submit import RerunHistory, with_history
 from airflow_provider_adfruns.batch.watch import AHEAD, QUERY_LAG_PATIENCE, wait_until_done
 
@@ -23,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from airflow_provider_adfruns.adf.client import FactoryClient
-    from airflow_provider_adfruns.adf.model import Trigger, TriggerRun, TriggerRunStatus, Window
+    from airflow_provider_adfruns.adf.model import Trigger, TriggerRun, Window
     from airflow_provider_adfruns.batch.ledger import Ledger
     from airflow_provider_adfruns.batch.selection import WindowSelection
 
@@ -71,11 +80,13 @@ async def plan_rerun(
     *,
     max_windows: int,
     dry_run: bool,
+    max_in_flight: int | None = None,
     may_hide_reruns: bool = False,
 ) -> RerunReport:
     """Read the history and decide; nothing is changed.
 
     :param max_windows: refuse to rerun more than this.
+    :param max_in_flight: warn if the trigger's own ``maxConcurrency`` allows fewer at a time.
     :param may_hide_reruns: an earlier try may have sent reruns that queries do not show yet, so that each
         window is unclear until they have had time to show.
     :raises InvalidInput: for a range beyond the factory's history, or more than ``max_windows`` windows.
@@ -89,6 +100,15 @@ async def plan_rerun(
             " documented.",
             trigger.name,
             trigger.runtime_state,
+        )
+    allowed = trigger.max_concurrency
+    if max_in_flight is not None and allowed is not None and max_in_flight > allowed:
+        log.warning(
+            "max_in_flight is %d, and trigger %r runs %d windows at a time (its maxConcurrency): the others"
+            " will wait in the factory.",
+            max_in_flight,
+            trigger.name,
+            allowed,
         )
     planned_at = await client.now()
     plan = plan_reruns(await read_history(client, selection), selection, statuses, planned_at)
@@ -137,8 +157,8 @@ async def resume_rerun(
 ) -> RerunReport:
     """Take up a batch that a try has died over: the same windows, as the ledger says, judged by history.
 
-    Each counts as unclear until history shows its rerun, or has had time to: the try may have sent any of
-    them just before it died.
+    What the ledger says may have been sent counts as unclear until history shows its rerun, or has had time
+    to. What was certainly not sent is planned: a run that shows there is somebody else's.
 
     :param ledger: an open batch of the same selection.
     :raises TriggerNotFound: if the trigger has been deleted meanwhile.
@@ -174,7 +194,7 @@ def resumed_report(
     members = {member.window: member for member in plan.members}
     # a run that began just before the plan may have been hidden from it: it is somebody's rerun
     surely_seen = plan_reruns(history, selection, statuses, ledger.planned_at - QUERY_LAG_PATIENCE)
-    judged = members | {member.window: member for member in surely_seen.members}
+    judged = members | {each.window: each for each in surely_seen.members if not _is_rerun(members, each)}
     families = by_window(history)
     outcomes = []
     skipped = [each for each in plan.exclusions if each.window not in set(ledger.windows)]
@@ -185,15 +205,14 @@ def resumed_report(
                 Exclusion(window, None, None, "its runs are older than the factory's history by now")
             )
         elif window in judged:
-            member = judged[window]
-            newer = [run for run in family if run.timestamp > member.run.timestamp]
-            outcomes.append(with_history(_outcome(member.run, window, Step.UNCLEAR), newer))
+            base = _cancelled(family, ledger) or judged[window].run
+            outcomes.append(_resumed(window, family, base, ledger))
         else:
             first = family[0]
             changed = replace(
                 _outcome(first, window, Step.REFUSED), problem="its only run is not final any more"
             )
-            outcomes.append(with_history(changed, family[1:]))
+            outcomes.append(with_history(changed, family[1:], may_be_ours=window in ledger.may_be_sent))
     skipped.extend(
         Exclusion(
             window,
@@ -213,6 +232,28 @@ def resumed_report(
     )
 
 
+def _is_rerun(members: Mapping[Window, Member], other: Member) -> bool:
+    """Say whether a window shows a run since the plan: then it was planned by the latest run before it."""
+    return other.window in members and members[other.window].newer is not None
+
+
+def _cancelled(family: Sequence[TriggerRun], ledger: Ledger) -> TriggerRun | None:
+    """Return the run that is to be rerun once more since a person has cleared the task, if it is so."""
+    if ledger.cleared_at is None or family[0].window not in ledger.again:
+        return None
+    earlier = [run for run in family if run.timestamp < ledger.cleared_at]
+    return next((run for run in reversed(earlier) if run.status is TriggerRunStatus.CANCELLED), None)
+
+
+def _resumed(window: Window, family: Sequence[TriggerRun], base: TriggerRun, ledger: Ledger) -> WindowOutcome:
+    """Judge a window by what has come after the run that was to be rerun."""
+    newer = [run for run in family if run.timestamp > base.timestamp]
+    is_theirs = window in ledger.theirs or (newer and newer[-1].timestamp < ledger.planned_at)
+    step = Step.UNCLEAR if is_theirs or window in ledger.may_be_sent else Step.PLANNED
+    outcome = _outcome(base, window, step)
+    return with_history(replace(outcome, rerun_by=RerunBy.SOMEBODY_ELSE) if is_theirs else outcome, newer)
+
+
 class RerunWatch:
     """The reruns of a report, until each awaited window's latest run is final.
 
@@ -221,17 +262,23 @@ class RerunWatch:
     """
 
     def __init__(self, client: FactoryClient, report: RerunReport) -> None:
+        self._client = client
         self._history = RerunHistory(client, report.trigger_name, report.planned_at)
+        self._progress = Progress()
+        self._said = ""
         self.report = report
 
     async def look(self) -> bool:
         """Look once. :return: whether every awaited window is final."""
         if not any(outcome.is_awaited for outcome in self.report.windows):
             return True
+        if not self._said:
+            await self._say()
         await self._history.look()
         self.report = self.report.with_windows(
             with_history(outcome, self._history.newer(outcome)) for outcome in self.report.windows
         )
+        await self._say()
         return not any(outcome.is_awaited for outcome in self.report.windows)
 
     @property
@@ -248,9 +295,11 @@ class RerunWatch:
         ]
 
     def progress(self) -> str:
-        """Say in one line how far it is."""
-        counts = ", ".join(f"{count} {status}" for status, count in sorted(self.report.counts().items()))
-        return f"Rerun of trigger {self.report.trigger_name!r}: {len(self.report.windows)} windows: {counts}"
+        """Say in one line how far it is, how fast it goes and when it will end."""
+        return self._said
+
+    async def _say(self) -> None:
+        self._said = self._progress.line(self.report, await self._client.now())
 
 
 async def find_new_runs(client: FactoryClient, report: RerunReport) -> RerunReport:
@@ -281,19 +330,18 @@ class _VisibleWatch:
         return self.reruns.progress()
 
 
-def check_outcome(report: RerunReport) -> None:
-    """Judge a rerun at its end.
+def check_outcome(report: RerunReport, fail_if: FailIf = FailIf.ANY) -> None:
+    """Judge a rerun at its end; what was left alone is no problem.
 
+    :param fail_if: how many windows may be not whole again.
     :raises RunsNotAsWanted: names the windows that failed again, were refused, or whose outcome is unclear,
         and the run ids that are unknown.
     """
-    names = [
-        f"window {each.window} {each.problem or f'({each.status}, run {each.new_run_id})'}"
-        for each in report.failures
-    ]
-    names += [f"run {run_id} is unknown" for run_id in report.unknown_run_ids]
-    if names:
-        raise RunsNotAsWanted(
-            f"{len(names)} of {len(report.windows) + len(report.unknown_run_ids)} windows of trigger "
-            f"{report.trigger_name!r} are not whole again: {some(names)}"
-        )
+    lines = report.problem_lines()
+    judge(
+        f"{len(lines)} of {len(report.windows) + len(report.unknown_run_ids)} windows of trigger "
+        f"{report.trigger_name!r} are not whole again: {some(lines)}",
+        problems=len(lines),
+        good=sum(each.succeeded or each.is_awaited for each in report.windows),
+        fail_if=fail_if,
+    )

@@ -13,17 +13,20 @@ from airflow_provider_adfruns.adf.errors import (
     ConnectionProblem,
     OutcomeUnknown,
     PermissionDenied,
+    WaitTimedOut,
 )
 from airflow_provider_adfruns.adf.pause import pause
-from airflow_provider_adfruns.batch.report import RerunReport, Step, WindowOutcome
+from airflow_provider_adfruns.batch.progress import Progress
+from airflow_provider_adfruns.batch.report import RerunBy, RerunReport, Step, WindowOutcome, some
 from airflow_provider_adfruns.batch.watch import ChangeQuery, at_once, query_trigger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.adf.model import TriggerRun, Window
+    from airflow_provider_adfruns.batch.ledger import KeptLedger
 
 log = logging.getLogger(__name__)
 
@@ -68,23 +71,35 @@ class RerunHistory:
         )
 
 
-def with_history(outcome: WindowOutcome, newer: Sequence[TriggerRun]) -> WindowOutcome:
-    """Take over what the factory shows of a window's reruns: whoever sent them, nothing is left to send."""
+def with_history(
+    outcome: WindowOutcome, newer: Sequence[TriggerRun], *, may_be_ours: bool = False
+) -> WindowOutcome:
+    """Take over what the factory shows of a window's reruns: whoever sent them, nothing is left to send.
+
+    One run is this batch's if this batch sent it or may have; of several the latest is somebody else's, since
+    this batch sends a window again only where no rerun of it shows.
+
+    :param newer: the window's runs since the one to be rerun, from the oldest to the newest.
+    :param may_be_ours: whether this batch may have sent it, which an unclear step says already.
+    """
     if not newer:
         return outcome
     latest = newer[-1]
+    is_ours = outcome.rerun_by is RerunBy.THIS_BATCH or outcome.step is Step.UNCLEAR or may_be_ours
+    if len(newer) > 1 or outcome.rerun_by is RerunBy.SOMEBODY_ELSE:
+        is_ours = False
     note = outcome.note
-    if outcome.step is not Step.SUBMITTED:
-        note = note or "rerun by an earlier try, by somebody else, or by a request whose answer was lost"
-    elif len(newer) > 1:
-        note = f"somebody else has rerun it as well: {', '.join(run.trigger_run_id for run in newer)}"
+    if len(newer) > 1:
+        note = f"there is more than one rerun: {', '.join(run.trigger_run_id for run in newer)}"
     return replace(
         outcome,
         step=Step.SUBMITTED,
         new_run_id=latest.trigger_run_id,
         status=str(latest.status),
+        started_at=latest.timestamp,
         problem="",
         note=note,
+        rerun_by=RerunBy.THIS_BATCH if is_ours else RerunBy.SOMEBODY_ELSE,
     )
 
 
@@ -96,12 +111,15 @@ class Rules:
     :param max_in_flight: how many windows may run at a time; None for no limit.
     :param newest_first: the order; else the oldest window first.
     :param poll_interval: seconds between looks while there is no room in flight.
+    :param deadline: after this time of the service nothing more is sent; None for no such time. Requests that
+        are on their way then, eight at most, may still arrive.
     """
 
     settle_seconds: float = SETTLE_SECONDS
     max_in_flight: int | None = None
     newest_first: bool = False
     poll_interval: float = 30.0
+    deadline: datetime | None = None
 
 
 class Submission:
@@ -110,7 +128,7 @@ class Submission:
     :param client: the factory.
     :param report: what is planned; windows that are unclear are settled first.
     :param rules: how.
-    :param on_progress: called with the report whenever a part of it has been sent.
+    :param ledger: learns which windows are about to be sent, None where nothing is kept.
     """
 
     def __init__(
@@ -118,19 +136,22 @@ class Submission:
         client: FactoryClient,
         report: RerunReport,
         rules: Rules,
-        on_progress: Callable[[RerunReport], None] = lambda _: None,
+        ledger: KeptLedger | None = None,
     ) -> None:
         self._client = client
+        self._ledger = ledger
         self._report = report
         self._rules = rules
-        self._on_progress = on_progress
+        self._progress = Progress()
         self._history = RerunHistory(client, report.trigger_name, report.planned_at)
         self._outcomes = {outcome.window: outcome for outcome in report.windows}
+        self._unanswered: set[Window] = set()
+        self._under_way: set[Window] = set()
         self._stopped: AdfRunsError | None = None
 
     @property
     def stopped(self) -> AdfRunsError | None:
-        """What ended the submission early, so that the rest was not even tried: sign-in or permission."""
+        """What ended the submission early, so the rest was not even tried: sign-in, permission, deadline."""
         return self._stopped
 
     @property
@@ -138,9 +159,18 @@ class Submission:
         """The report as it stands."""
         return self._report.with_windows(self._outcomes.values())
 
+    @property
+    def interrupted(self) -> RerunReport:
+        """The report as it stands if the submission goes no further: what is under way now is unclear."""
+        return self._report.with_windows(
+            replace(outcome, step=Step.UNCLEAR) if outcome.window in self._under_way else outcome
+            for outcome in self._outcomes.values()
+        )
+
     async def run(self) -> RerunReport:
         """Send every planned window once; unclear ones again only after looking for them."""
         fruitless = 0
+        await self._log_progress()
         await self._settle()
         while self._stopped is None and fruitless < _FRUITLESS_ROUNDS:
             planned = len(self._at(Step.PLANNED))
@@ -149,6 +179,8 @@ class Submission:
             await self._send_planned()
             await self._settle()
             fruitless = 0 if len(self._at(Step.PLANNED)) < planned else fruitless + 1
+        if isinstance(self._stopped, WaitTimedOut):
+            self._stopped = self._leave_unsent()
         for outcome in self._at(Step.PLANNED):
             reason = self._stopped or "it was not sent: the service refused it again and again"
             self._outcomes[outcome.window] = replace(
@@ -156,13 +188,39 @@ class Submission:
             )
         return self.report
 
+    def _leave_unsent(self) -> WaitTimedOut | None:
+        """Note what the deadline has left over. :return: None if that is nothing: the wait goes on."""
+        unsent = self._at(Step.PLANNED)
+        for outcome in unsent:
+            problem = "it was not sent: the deadline came first"
+            self._outcomes[outcome.window] = replace(outcome, step=Step.NOT_SENT, problem=problem)
+        if not unsent:
+            return None
+        return WaitTimedOut(
+            f"the deadline {self._rules.deadline} came before all was sent. {len(unsent)} windows were not"
+            f" sent: {some([str(each.window) for each in unsent])}. What was sent goes on; send the rest with"
+            " a later deadline or a larger timeout."
+        )
+
+    async def _is_over(self) -> bool:
+        """Say whether nothing more is to be sent."""
+        deadline = self._rules.deadline
+        if self._stopped is None and deadline is not None and await self._client.now() >= deadline:
+            self._stopped = WaitTimedOut(f"the deadline {deadline} came before all was sent")
+        return self._stopped is not None
+
+    async def _log_progress(self) -> None:
+        log.info("%s", self._progress.line(self.report, await self._client.now()))
+
     def _at(self, step: Step) -> list[WindowOutcome]:
         return [outcome for outcome in self._outcomes.values() if outcome.step is step]
 
     async def _look(self) -> None:
         await self._history.look()
         for window, outcome in self._outcomes.items():
-            self._outcomes[window] = with_history(outcome, self._history.newer(outcome))
+            self._outcomes[window] = with_history(
+                outcome, self._history.newer(outcome), may_be_ours=window in self._unanswered
+            )
 
     async def _settle(self) -> None:
         """Look for what is unclear until it shows, or has had time enough to show."""
@@ -183,6 +241,7 @@ class Submission:
             await pause(min(_LOOK_SECONDS, max((until - now).total_seconds(), 1.0)))
         for outcome in self._at(Step.UNCLEAR):
             log.info("Window %s: no rerun has shown, so it was not carried out", outcome.window)
+            self._unanswered.add(outcome.window)
             self._outcomes[outcome.window] = replace(outcome, step=Step.PLANNED, problem="")
 
     async def _send_planned(self) -> None:
@@ -191,15 +250,24 @@ class Submission:
             self._at(Step.PLANNED), key=lambda each: each.window, reverse=self._rules.newest_first
         )
         position = 0
-        while position < len(planned) and self._stopped is None:
+        while position < len(planned) and not await self._is_over():
             if self._rules.max_in_flight is not None:
                 await self._settle()  # what is unclear may be running, and would not be counted
             await self._look()
             room = await self._room()
             chunk = planned[position : position + min(_CHUNK, room)]
             position += len(chunk)
-            await at_once(self._send(each) for each in chunk if self._is_planned(each))
-            self._on_progress(self.report)
+            chunk = [each for each in chunk if self._is_planned(each)]
+            self._hand(chunk)
+            await at_once(self._send(each) for each in chunk)
+            await self._log_progress()
+
+    def _hand(self, chunk: Sequence[WindowOutcome]) -> None:
+        """Keep in the ledger what is about to be sent, so that whatever follows is known for its own."""
+        if self._ledger is not None:
+            outcomes = self._outcomes.values()
+            theirs = [each.window for each in outcomes if each.rerun_by is RerunBy.SOMEBODY_ELSE]
+            self._ledger.hand([each.window for each in chunk], theirs)
 
     def _is_planned(self, outcome: WindowOutcome) -> bool:
         return self._outcomes[outcome.window].step is Step.PLANNED
@@ -211,13 +279,16 @@ class Submission:
             running = sum(outcome.is_awaited for outcome in self._outcomes.values())
             if running < limit:
                 return limit - running
+            if await self._is_over():
+                return 0
             await pause(self._rules.poll_interval)
             await self._look()
         return _CHUNK
 
     async def _send(self, outcome: WindowOutcome) -> None:
-        if self._stopped is not None:
+        if await self._is_over():
             return
+        self._under_way.add(outcome.window)  # and stays so if the task ends before the answer is read
         try:
             await self._client.rerun_trigger_run(self._report.trigger_name, outcome.run_id)
         except OutcomeUnknown as error:
@@ -232,4 +303,7 @@ class Submission:
             log.error("Window %s: %s", outcome.window, error)  # noqa: TRY400 - the message is for people
             self._outcomes[outcome.window] = replace(outcome, step=Step.REFUSED, problem=str(error))
         else:
-            self._outcomes[outcome.window] = replace(outcome, step=Step.SUBMITTED, problem="")
+            self._outcomes[outcome.window] = replace(
+                outcome, step=Step.SUBMITTED, problem="", rerun_by=RerunBy.THIS_BATCH
+            )
+        self._under_way.discard(outcome.window)

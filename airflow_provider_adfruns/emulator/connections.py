@@ -16,11 +16,19 @@ _NO_LINGERING = struct.pack("ii", 1, 0)
 
 
 class Connections:
-    """Open connections of one server."""
+    """Open connections of one server.
+
+    ``made`` counts all there have been.
+    """
 
     def __init__(self) -> None:
+        self.made = 0
         self._transports: dict[tuple[str, int], asyncio.Transport] = {}
         self.protocol_class = self._make_protocol_class()
+
+    def __len__(self) -> int:
+        """Return how many are open."""
+        return len(self._transports)
 
     def reset(self, client: Sequence[Any]) -> None:
         """Reset the connection of a client: its next read fails."""
@@ -43,7 +51,7 @@ class Connections:
             transport.abort()
 
     def _make_protocol_class(self) -> type[H11Protocol]:
-        transports = self._transports
+        transports, connections = self._transports, self
 
         class RecordedProtocol(H11Protocol):
             """HTTP over a connection that is on record."""
@@ -54,6 +62,7 @@ class Connections:
                 # Kept, for a closed https connection no longer knows whose it was.
                 self._peer = transport.get_extra_info("peername")[:2]
                 transports[self._peer] = transport
+                connections.made += 1
 
             def connection_lost(self, exc: Exception | None) -> None:
                 """Strike the connection off."""

@@ -66,6 +66,7 @@ class AdfEmulator:
         self._service = Service(self._simulation, wire_generation, checks_tokens=tls)
         self._held = HeldAnswers(self._simulation.clock)
         self._simulation.watch(self._held.look_again)
+        self._connections = Connections()
         self._stack = contextlib.ExitStack()
         self.ca_file: str | None = None
         self.url = ""
@@ -80,7 +81,7 @@ class AdfEmulator:
             self._service.base_url = self.url
             certificate = stack.enter_context(_certificate(self._host)) if self._tls else None
             self.ca_file = str(certificate / "ca.pem") if certificate else None
-            connections = Connections()
+            self._connections = connections = Connections()
             control = Control(self._simulation, self._service.gate, self._held)
             config = Config(
                 make_app(self._service, control, self._held, connections),
@@ -198,6 +199,11 @@ class AdfEmulator:
     def release(self) -> None:
         """Let go of calls that hang or are delayed: what was processed is answered, else hung up on."""
         self._held.release()
+
+    @property
+    def connections(self) -> tuple[int, int]:
+        """How many connections there have been, those for tokens included, and how many are open."""
+        return self._connections.made, len(self._connections)
 
     def revoke_tokens(self, client_id: str | None = None) -> int:
         """Revoke the tokens given out so far, of one principal or of all; return how many. Needs ``tls``."""

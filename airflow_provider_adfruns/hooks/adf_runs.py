@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from airflow.sdk import BaseHook
 
-from airflow_provider_adfruns.adf.client import TROUBLE_BUDGET_SECONDS, FactoryClient
+from airflow_provider_adfruns.adf.client import FactoryClient
 from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput
 from airflow_provider_adfruns.adf.identity import FactoryConnection, read_connection
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Connection
 
+    from airflow_provider_adfruns.adf.gate import WriteGate
     from airflow_provider_adfruns.adf.model import ActivityRun, PipelineRun, Trigger, TriggerRun
     from airflow_provider_adfruns.adf.queries import RunFilter
 
@@ -32,7 +33,7 @@ class AdfRunsHook(BaseHook):
 
     Async: ``async with hook.client() as client`` gives a ``FactoryClient`` with every call. Sync: the methods
     of this class, each a thin cover of the same call; inside ``with hook:`` they share one client and one
-    token, outside each opens and closes its own.
+    token, outside each opens and closes its own. A ``with`` inside a ``with`` of the same hook shares, too.
 
     :param azure_data_factory_conn_id: a connection of type ``adf_runs``, or ``azure_data_factory`` of the
         official provider.
@@ -40,6 +41,7 @@ class AdfRunsHook(BaseHook):
     :param factory_name: instead of the connection's.
     :param max_requests_per_second: send at most this many, to leave room for others; instead of the
         connection's.
+    :param gate: may be closed to stop all writes, as a killed task does.
     """
 
     conn_name_attr = "azure_data_factory_conn_id"
@@ -54,14 +56,17 @@ class AdfRunsHook(BaseHook):
         resource_group_name: str | None = None,
         factory_name: str | None = None,
         max_requests_per_second: float | None = None,
+        gate: WriteGate | None = None,
     ) -> None:
         super().__init__()
+        self._gate = gate
         self.azure_data_factory_conn_id = azure_data_factory_conn_id
         self.resource_group_name = resource_group_name
         self.factory_name = factory_name
         self.max_requests_per_second = max_requests_per_second
         self._runner: asyncio.Runner | None = None
         self._shared: FactoryClient | None = None
+        self._entered = 0
 
     def factory_connection(self) -> FactoryConnection:
         """Read the connection.
@@ -93,27 +98,29 @@ class AdfRunsHook(BaseHook):
         )
 
     @asynccontextmanager
-    async def client(
-        self, *, trouble_budget_seconds: float = TROUBLE_BUDGET_SECONDS
-    ) -> AsyncIterator[FactoryClient]:
+    async def client(self, *, trouble_budget_seconds: float | None = None) -> AsyncIterator[FactoryClient]:
         """Open a client; it closes everything that it opened.
 
-        :param trouble_budget_seconds: how long one request may be repeated through trouble.
+        :param trouble_budget_seconds: how long a request may be repeated through trouble; by default
+            as the connection says.
         """
         connection = self._read(await self.aget_connection(self.azure_data_factory_conn_id))
-        async with FactoryClient(connection, trouble_budget_seconds=trouble_budget_seconds) as client:
+        async with FactoryClient(
+            connection, trouble_budget_seconds=trouble_budget_seconds, gate=self._gate
+        ) as client:
             yield client
 
     def run(
         self,
         work: Callable[[FactoryClient], Awaitable[_Result]],
         *,
-        trouble_budget_seconds: float = TROUBLE_BUDGET_SECONDS,
+        trouble_budget_seconds: float | None = None,
     ) -> _Result:
         """Run async work with a client from sync code, and return its result.
 
         :param work: called with the client.
-        :param trouble_budget_seconds: how long one request may be repeated through trouble.
+        :param trouble_budget_seconds: how long a request may be repeated through trouble; by default
+            as the connection says.
         :raises RuntimeError: inside a running loop; use ``async with hook.client()`` there.
         """
         _check_no_loop()
@@ -123,22 +130,34 @@ class AdfRunsHook(BaseHook):
         connection = self.factory_connection()
 
         async def with_client() -> _Result:
-            async with FactoryClient(connection, trouble_budget_seconds=trouble_budget_seconds) as client:
+            async with FactoryClient(
+                connection, trouble_budget_seconds=trouble_budget_seconds, gate=self._gate
+            ) as client:
                 return await work(client)
 
         return asyncio.run(with_client())
 
     def __enter__(self) -> Self:
         _check_no_loop()
+        if self._entered == 0:
+            self._open()
+        self._entered += 1
+        return self
+
+    def _open(self) -> None:
         connection = self.factory_connection()
         with ExitStack() as opened:
             runner = opened.enter_context(asyncio.Runner())
-            shared = runner.run(FactoryClient(connection).__aenter__())
+            shared = runner.run(FactoryClient(connection, gate=self._gate).__aenter__())
             opened.pop_all()  # from here on it is __exit__ that closes them
         self._runner, self._shared = runner, shared
-        return self
 
     def __exit__(self, *_: object) -> None:
+        self._entered -= 1
+        if self._entered == 0:
+            self._close()
+
+    def _close(self) -> None:
         if self._runner is not None and self._shared is not None:
             try:
                 self._runner.run(self._shared.__aexit__())
@@ -240,6 +259,10 @@ class AdfRunsHook(BaseHook):
                 run_id=run_id,
             )
         )
+
+    def get_pipeline_name(self, pipeline_name: str) -> str:
+        """See ``FactoryClient.get_pipeline_name``."""
+        return self.run(lambda client: client.get_pipeline_name(pipeline_name))
 
     def get_trigger(self, trigger_name: str) -> Trigger:
         """See ``FactoryClient.get_trigger``."""

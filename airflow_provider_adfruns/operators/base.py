@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
 from airflow_provider_adfruns._airflow import default_deferrable
+from airflow_provider_adfruns.adf.errors import InvalidInput
+from airflow_provider_adfruns.adf.gate import WriteGate
+from airflow_provider_adfruns.batch.selection import aware_time
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
 from airflow_provider_adfruns.links import AdfStudioLink, leave_link
-from airflow_provider_adfruns.parameters import positive
+from airflow_provider_adfruns.operators.kill import cancel_started
+from airflow_provider_adfruns.parameters import is_templated, positive
+from airflow_provider_adfruns.results import (
+    check_result_path,
+    reserve,
+    result_file,
+    summary,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -17,6 +29,9 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
     from airflow.sdk.bases.operatorlink import BaseOperatorLink
+
+    from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.batch.kill import Kill
 
 DEFAULT_TIMEOUT_SECONDS = 24 * 60 * 60.0
 
@@ -33,12 +48,29 @@ class AdfRunsOperator(BaseOperator):
     :param poll_interval: seconds between looks at the runs while waiting.
     :param max_requests_per_second: send at most this many requests a second, to leave room for others;
         default the connection's, else ARM's limits.
-    :param timeout: seconds to wait at most, default a day; the task then fails and the runs are left alone.
+    :param timeout: seconds that sending and waiting may take, default a day. Then nothing more is sent, the
+        task fails, and the runs are left alone.
+    :param deadline: the same as an absolute time, in the service's clock: an aware datetime or ISO 8601 with
+        an offset; the earlier of the two counts. Refused if it is over before anything is sent. (templated)
+    :param result_path: a file for the whole report as JSON, or with ``/`` at its end a folder in which each
+        try writes a file of its own: a local path, or an address of Airflow's object storage. XCom then
+        carries a summary: the report without its lists ``windows``, ``runs`` and ``skipped``, and with
+        ``problem_count``, ``problems`` (a line each, the first 20) and ``result_path``. That the file can be
+        written is seen before anything is sent; until the end it holds ``{"complete": false}``. Should it be
+        refused at the end nevertheless, the task warns, and XCom carries the whole. Default: all in XCom.
+        (templated)
     """
 
     operator_extra_links: Collection[BaseOperatorLink] = (AdfStudioLink(),)
-    template_fields: Sequence[str] = ("azure_data_factory_conn_id", "resource_group_name", "factory_name")
+    template_fields: Sequence[str] = (
+        "azure_data_factory_conn_id",
+        "resource_group_name",
+        "factory_name",
+        "deadline",
+        "result_path",
+    )
     ui_color = "#e3effa"
+    cancel_on_kill = True
 
     def __init__(
         self,
@@ -50,11 +82,14 @@ class AdfRunsOperator(BaseOperator):
         deferrable: bool = default_deferrable(),
         poll_interval: float = 30.0,
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        deadline: datetime | str | None = None,
+        result_path: str | None = None,
         max_requests_per_second: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.studio_url = ""
+        self._gate = WriteGate()
         self.azure_data_factory_conn_id = azure_data_factory_conn_id
         self.resource_group_name = resource_group_name
         self.factory_name = factory_name
@@ -62,19 +97,51 @@ class AdfRunsOperator(BaseOperator):
         self.deferrable = deferrable
         self.poll_interval = positive(poll_interval, "poll_interval")
         self.timeout = positive(timeout, "timeout")
+        self.deadline = deadline
+        self.result_path = result_path
+        if deadline is not None and not is_templated(deadline):
+            aware_time(deadline, "deadline")
+        if result_path is not None and not is_templated(result_path):
+            check_result_path(result_path, "result_path")
         self.max_requests_per_second = max_requests_per_second
         if max_requests_per_second is not None:
             positive(max_requests_per_second, "max_requests_per_second")
 
     @property
     def hook(self) -> AdfRunsHook:
-        """The hook for the task's connection."""
+        """The hook for the task's connection; when the task is killed it writes no more."""
+        return self._hook_behind(self._gate)
+
+    def _hook_behind(self, gate: WriteGate | None) -> AdfRunsHook:
         return AdfRunsHook(
             self.azure_data_factory_conn_id,
             resource_group_name=self.resource_group_name,
             factory_name=self.factory_name,
             max_requests_per_second=self.max_requests_per_second,
+            gate=gate,
         )
+
+    def started(self) -> Kill | None:
+        """Return what a kill has to cancel: what this task has started so far; None if that is nothing."""
+        return None
+
+    def on_kill(self) -> None:
+        """Send nothing more, and cancel what the task has started if it has really ended.
+
+        Airflow calls this when a person ends a running task, when the worker shuts down, and when
+        ``execution_timeout`` is over.
+        """
+        self._gate.close()
+        kill = self.started()
+        if kill is None:
+            self.log.warning("Killed; nothing more is sent to the factory.")
+        else:
+            cancel_started(
+                kill,
+                self._hook_behind(None),
+                cancel_on_kill=self.cancel_on_kill,
+                log=self.log,
+            )
 
     def place(self, deadline: datetime) -> dict[str, Any]:
         """Return the arguments that every trigger takes."""
@@ -93,12 +160,62 @@ class AdfRunsOperator(BaseOperator):
         """
         self.studio_url = leave_link(context, self.hook, view)
 
-    def leave(self, context: Context, result: Mapping[str, Any]) -> None:
+    def prepare(self, context: Context) -> None:
+        """Check what is known only now, and see that the result can be written, before anything is sent.
+
+        :raises InvalidInput: for a deadline that is no time, and a result that cannot be written.
+        """
+        if self.deadline is not None:
+            aware_time(self.deadline, "deadline")
+        if self.result_path is not None:
+            reserve(result_file(self.result_path, "result_path", context), "result_path")
+
+    async def check_deadline(self, client: FactoryClient) -> None:
+        """See that there is time left, by the service's clock.
+
+        :raises InvalidInput: for a deadline that is over.
+        """
+        if self.deadline is None:
+            return
+        deadline, now = aware_time(self.deadline, "deadline"), await client.now()
+        if deadline <= now:
+            raise InvalidInput(
+                f"deadline: {deadline.isoformat()} is over; the service's clock says {now.isoformat()}."
+                " Nothing was changed. Expected a time to come."
+            )
+
+    async def end_of_wait(self, client: FactoryClient) -> datetime:
+        """Return when sending and waiting end, if they begin now: after ``timeout``, or at ``deadline``."""
+        end = await client.now() + timedelta(seconds=self.timeout)
+        return end if self.deadline is None else min(end, aware_time(self.deadline, "deadline"))
+
+    def leave(
+        self, context: Context, result: Mapping[str, Any], problems: Sequence[str] = ()
+    ) -> dict[str, Any]:
         """Leave the result in XCom now, for it to be there also if the task fails on it.
 
         :param result: a report's JSON; its ``run_ids`` are also left under their own key, for
             ``task.output["run_ids"]``.
+        :param problems: a line for each thing that is not as it should be.
+        :return: what is in XCom: the result, or its summary where the whole is in a file.
         """
-        if self.do_xcom_push:
-            context["ti"].xcom_push(key="return_value", value=dict(result))
-            context["ti"].xcom_push(key="run_ids", value=result["run_ids"])
+        left = dict(result)
+        try:
+            if self.result_path is not None:
+                left = self._leave_in_file(context, result, problems)
+        finally:  # a storage can fail in ways of its own, and what was done must be known
+            if self.do_xcom_push:
+                context["ti"].xcom_push(key="return_value", value=left)
+                context["ti"].xcom_push(key="run_ids", value=result["run_ids"])
+        return left
+
+    def _leave_in_file(
+        self, context: Context, result: Mapping[str, Any], problems: Sequence[str]
+    ) -> dict[str, Any]:
+        """Write the whole, and return its summary; the whole where it cannot be written any more."""
+        try:
+            file = result_file(self.result_path, "result_path", context)
+            return summary(result, problems, write_json(file, result, "result_path"))
+        except InvalidInput as error:
+            self.log.warning("The whole result goes to XCom instead of a file: %s", error)
+            return dict(result)

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from airflow_provider_adfruns._airflow import AirflowSkipException
 from airflow_provider_adfruns._lazily import Lazily
-from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput
+from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput, RunsNotAsWanted
 from airflow_provider_adfruns.adf.names import check_run_ids
+from airflow_provider_adfruns.batch.run_selection import (
+    SELECTION_PARAMETERS,
+    CancelOrder,
+    IfNone,
+    check_run_choice,
+    select_runs,
+)
 from airflow_provider_adfruns.batch.selection import OnRunning, check_choice, listed, select_windows
 from airflow_provider_adfruns.operators.base import AdfRunsOperator
-from airflow_provider_adfruns.parameters import as_bool, is_templated
+from airflow_provider_adfruns.parameters import as_bool, count, is_templated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,14 +29,19 @@ if TYPE_CHECKING:
 
     from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.batch import cancel as cancels
-    from airflow_provider_adfruns.batch import report as reports
+    from airflow_provider_adfruns.batch import cancel_report as reports
+    from airflow_provider_adfruns.batch import cancel_waiting as waiting_cancels
     from airflow_provider_adfruns.batch import watch as watches
     from airflow_provider_adfruns.triggers import runs as triggers
 else:
     cancels = Lazily("airflow_provider_adfruns.batch.cancel")
-    reports = Lazily("airflow_provider_adfruns.batch.report")
+    reports = Lazily("airflow_provider_adfruns.batch.cancel_report")
+    waiting_cancels = Lazily("airflow_provider_adfruns.batch.cancel_waiting")
     watches = Lazily("airflow_provider_adfruns.batch.watch")
     triggers = Lazily("airflow_provider_adfruns.triggers.runs")
+
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
 
 
 class _Begun(NamedTuple):
@@ -74,6 +87,7 @@ class _CancelOperator(AdfRunsOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Request, and wait or defer."""
         self.link_to(context, self.view())
+        self.prepare(context)
         begun = self.hook.run(self._begin)
         if begun.deadline is not None:
             self.defer(
@@ -93,10 +107,11 @@ class _CancelOperator(AdfRunsOperator):
         )
 
     async def _begin(self, client: FactoryClient) -> _Begun:
+        await self.check_deadline(client)
         report = await self.request(client, dry_run=as_bool(self.dry_run, "dry_run"))
         if report.dry_run or not self.wait_for_completion or not report.awaited:
             return _Begun(report)
-        deadline = await client.now() + timedelta(seconds=self.timeout)
+        deadline = await self.end_of_wait(client)
         if self.deferrable:
             return _Begun(report, deadline)
         watch = watches.RunsFinalWatch(client, **self.watched(report))
@@ -116,64 +131,169 @@ class _CancelOperator(AdfRunsOperator):
         """Show and leave the report, then judge it."""
         report = cancels.with_final_statuses(report, runs)
         self.log.info("%s:\n%s", "Would cancel" if report.dry_run else "Cancel", report.table())
-        result = report.to_json()
-        self.leave(context, result)
+        problems = [f"{each.kind} run {each.run_id}: {each.problem}" for each in report.problems]
+        result = self.leave(context, report.to_json(), problems)
         if error is not None:
             raise error
+        self.judge(report)
+        return result
+
+    def judge(self, report: reports.CancelReport) -> None:
+        """Say how the task ends; the report is in XCom already."""
         if not report.dry_run:
             cancels.check_outcome(report)
-        return result
 
 
 class AdfCancelPipelineRunOperator(_CancelOperator):
-    """Cancel pipeline runs, and wait until they have really ended.
+    """Cancel pipeline runs, chosen by ids or by conditions, and wait until they have really ended.
 
     The service answers a cancel at once and carries it out later: until then the run is Canceling, its
     activities go on and are billed. A run that has ended already is no error; its final status is in the
-    result. One unknown run among others does not stop the others; it fails the task at its end.
+    result. One unknown run among others does not stop the others; it fails the task at its end. A cancel
+    whose answer was lost is settled by the run's status, and sent again only if it was not carried out.
 
     :param run_ids: pipeline run ids, one or many. (templated)
+    :param pipeline_names: instead of ids: runs of these pipelines, one or many. Of conditions each one given
+        has to be fulfilled. (templated)
+    :param statuses: runs of these statuses, of Queued, InProgress and Canceling; default Queued and
+        InProgress. A run that is Canceling already is waited for in any case, and cancelled again only if
+        it is named here. Not alone: it would select the whole factory. (templated)
+    :param started_after: runs that started at this time or later; an aware datetime or ISO 8601 with an
+        offset. A run that has not begun counts as starting now. (templated)
+    :param started_before: runs that started before this time. Without it runs that appear while this task
+        looks are cancelled, too. (templated)
+    :param trigger_name: runs that this trigger started, of any kind. (templated)
+    :param trigger_run_id: runs that this trigger run started. (templated)
+    :param run_group_id: runs of this group, which a run and its reruns share. (templated)
+    :param max_runs: refuse, before anything is cancelled, a selection of more runs than this. Default 1000.
+    :param order: of a selection: ``newest_first`` (default), or ``children_first``: each run before the one
+        that started it. (templated)
+    :param queued_first: of a selection: Queued runs before all others, so that none starts as others end.
+        Default True. (templated)
+    :param if_none: what the task does whose selection matches nothing: ``skip`` (default), ``fail`` or
+        ``succeed``. A retry that finds all ended counts as such. (templated)
     :param is_recursive: also cancel the runs that their ExecutePipeline activities have started, at any
-        depth, and wait for those, too. If False, children that have started run to completion: a warning
-        names them. Default True; the API's own default is False. (templated)
+        depth, and wait for those, too. If False, children that have started run to completion and are
+        billed: a warning names them. Default True; the API's own default is False. (templated)
+
+    A selection is looked at again until a look, half a minute after the one before, shows nothing new, for
+    queries lag: it takes at least that long, on the worker.
 
     Leaves in XCom the report as ``return_value``: ``run_ids``, ``counts``, ``runs`` (each with ``kind``,
-    ``run_id``, ``name``, ``status_before``, ``requested``, ``status``, ``left_running``, ``problem``;
-    children come after the runs asked for), ``skipped``, ``dry_run``; and ``run_ids`` under its own key.
+    ``run_id``, ``name``, ``status_before``, ``requested``, ``status``, ``left_running``, ``problem`` and
+    ``parent_run_id``; children come after the runs asked for), ``skipped``, ``problem``, ``dry_run``; and
+    ``run_ids`` under its own key.
 
-    :raises InvalidInput: for an empty list or ids that are none, when the DAG is parsed or before anything is
-        sent.
+    :raises InvalidInput: for ids beside conditions, an empty list, ids that are none, more than ``max_runs``
+        runs: when the DAG is parsed or before anything is changed.
+    :raises PipelineNotFound: for a pipeline that the factory does not have.
+    :raises TriggerNotFound: for a trigger that it does not have.
     :raises PipelineRunNotFound: if none of the runs exists.
-    :raises RunsNotAsWanted: names the runs that could not be cancelled.
+    :raises RunsNotAsWanted: names the runs that could not be cancelled, or nothing matches and ``if_none`` is
+        ``fail``.
+    :raises AirflowSkipException: if nothing matches and ``if_none`` is ``skip``.
     :raises WaitTimedOut: when ``timeout`` is over; the cancels go on.
     """
 
-    template_fields: Sequence[str] = (*AdfRunsOperator.template_fields, "run_ids", "is_recursive", "dry_run")
+    template_fields: Sequence[str] = (
+        *AdfRunsOperator.template_fields,
+        "run_ids",
+        *SELECTION_PARAMETERS,
+        "order",
+        "queued_first",
+        "if_none",
+        "is_recursive",
+        "dry_run",
+    )
 
     def __init__(
-        self, *, run_ids: str | Sequence[str], is_recursive: bool | str = True, **kwargs: Any
+        self,
+        *,
+        run_ids: str | Sequence[str] | None = None,
+        pipeline_names: str | Sequence[str] | None = None,
+        statuses: str | Sequence[str] | None = None,
+        started_after: datetime | str | None = None,
+        started_before: datetime | str | None = None,
+        trigger_name: str | None = None,
+        trigger_run_id: str | None = None,
+        run_group_id: str | None = None,
+        max_runs: int = 1000,
+        order: str = CancelOrder.NEWEST_FIRST.value,
+        queued_first: bool | str = True,
+        if_none: str = IfNone.SKIP.value,
+        is_recursive: bool | str = True,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.run_ids = run_ids
+        self.pipeline_names = pipeline_names
+        self.statuses = statuses
+        self.started_after = started_after
+        self.started_before = started_before
+        self.trigger_name = trigger_name
+        self.trigger_run_id = trigger_run_id
+        self.run_group_id = run_group_id
+        self.max_runs = count(max_runs, "max_runs")
+        self.order = order
+        self.queued_first = queued_first
+        self.if_none = if_none
         self.is_recursive = is_recursive
-        if not is_templated(run_ids):
+        check_run_choice(run_ids, self._conditions)
+        if run_ids is not None and not is_templated(run_ids):
             check_run_ids(listed(run_ids))
+        if not is_templated(*self._conditions.values()):
+            select_runs(self._conditions)
+        if not is_templated(order):
+            _one_of(CancelOrder, order, "order")
+        if not is_templated(if_none):
+            _one_of(IfNone, if_none, "if_none")
+        if not is_templated(queued_first):
+            as_bool(queued_first, "queued_first")
         if not is_templated(is_recursive):
             as_bool(is_recursive, "is_recursive")
 
+    @property
+    def _conditions(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in SELECTION_PARAMETERS}
+
     def view(self) -> str:
         """Return the page of the one run, or of all."""
-        run_ids = check_run_ids(listed(self.run_ids))
+        run_ids = () if self.run_ids is None else check_run_ids(listed(self.run_ids))
         return f"pipelineruns/{run_ids[0]}" if len(run_ids) == 1 else "pipelineruns"
 
     async def request(self, client: FactoryClient, *, dry_run: bool) -> reports.CancelReport:
         """Ask for the cancels."""
-        return await cancels.cancel_pipeline_runs(
+        is_recursive = as_bool(self.is_recursive, "is_recursive")
+        check_run_choice(self.run_ids, self._conditions)
+        _one_of(IfNone, self.if_none, "if_none")  # now, not when something has been cancelled
+        if self.run_ids is not None:
+            run_ids = check_run_ids(listed(self.run_ids))
+            return await cancels.cancel_pipeline_runs(
+                client, run_ids, is_recursive=is_recursive, dry_run=dry_run
+            )
+        return await cancels.cancel_selected_runs(
             client,
-            check_run_ids(listed(self.run_ids)),
-            is_recursive=as_bool(self.is_recursive, "is_recursive"),
+            select_runs(self._conditions),
+            is_recursive=is_recursive,
+            max_runs=self.max_runs,
+            order=_one_of(CancelOrder, self.order, "order"),
+            queued_first=as_bool(self.queued_first, "queued_first"),
             dry_run=dry_run,
         )
+
+    def judge(self, report: reports.CancelReport) -> None:
+        """Fail on runs that could not be cancelled; without any do what ``if_none`` says."""
+        super().judge(report)
+        if report.runs:
+            return
+        said = f"no pipeline run that is not final matches: {select_runs(self._conditions)}."
+        match _one_of(IfNone, self.if_none, "if_none"):
+            case IfNone.FAIL:
+                raise RunsNotAsWanted(f"{said} Check the selection, or set if_none to 'skip' or 'succeed'.")
+            case IfNone.SKIP:
+                raise AirflowSkipException(said)
+            case IfNone.SUCCEED:
+                self.log.info("%s", said)
 
     def watched(self, report: reports.CancelReport) -> dict[str, Any]:
         """Say what has to be final; of a recursive cancel the children, too."""
@@ -240,7 +360,7 @@ class AdfCancelWaitingTriggerRunOperator(_CancelOperator):
         if not is_templated(trigger_name, run_ids, window_start, window_end):
             select_windows(trigger_name, run_ids, window_start, window_end)
         if not is_templated(on_running):
-            _on_running(on_running)
+            _one_of(OnRunning, on_running, "on_running")
 
     def view(self) -> str:
         """Return the page of the trigger runs."""
@@ -248,10 +368,10 @@ class AdfCancelWaitingTriggerRunOperator(_CancelOperator):
 
     async def request(self, client: FactoryClient, *, dry_run: bool) -> reports.CancelReport:
         """Ask for the cancels."""
-        return await cancels.cancel_waiting_trigger_runs(
+        return await waiting_cancels.cancel_waiting_trigger_runs(
             client,
             select_windows(self.trigger_name, self.run_ids, self.window_start, self.window_end),
-            _on_running(self.on_running),
+            _one_of(OnRunning, self.on_running, "on_running"),
             dry_run=dry_run,
         )
 
@@ -260,10 +380,11 @@ class AdfCancelWaitingTriggerRunOperator(_CancelOperator):
         return {**super().watched(report), "trigger_name": self.trigger_name}
 
 
-def _on_running(value: str) -> OnRunning:
+def _one_of(kind: type[_Choice], value: str, parameter: str) -> _Choice:
+    """Return a parameter's choice. :raises InvalidInput: names the words expected."""
     try:
-        return OnRunning(value)
+        return kind(value)
     except ValueError:
         raise InvalidInput(
-            f"on_running: {value!r} is not known. Expected one of {', '.join(OnRunning)}."
+            f"{parameter}: {value!r} is not known. Expected one of {', '.join(kind)}."
         ) from None

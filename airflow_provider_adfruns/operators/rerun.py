@@ -1,4 +1,7 @@
-"""Operators that rerun windows and pipeline runs, each exactly once; planning and doing live in batch/."""
+"""Operators that rerun windows and pipeline runs, each exactly once; planning and doing live in batch/.
+
+The operator for windows is here, the one for pipeline runs next door.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_adfruns._lazily import Lazily
-from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput
-from airflow_provider_adfruns.adf.names import check_run_ids
-from airflow_provider_adfruns.batch.selection import check_choice, listed, rerunnable_statuses, select_windows
+from airflow_provider_adfruns.adf.errors import AdfRunsError
+from airflow_provider_adfruns.batch.judgement import FailIf, check_fail_if
+from airflow_provider_adfruns.batch.selection import check_choice, rerunnable_statuses, select_windows
 from airflow_provider_adfruns.operators.base import AdfRunsOperator
-from airflow_provider_adfruns.operators.state import TaskBatch, TaskLedger
+from airflow_provider_adfruns.operators.rerun_pipeline_run import AdfRerunPipelineRunOperator
+from airflow_provider_adfruns.operators.state import TaskLedger
 from airflow_provider_adfruns.parameters import as_bool, count, is_templated, positive
 
 if TYPE_CHECKING:
@@ -21,22 +25,28 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.adf.model import TriggerRunStatus
+    from airflow_provider_adfruns.batch import clearing
+    from airflow_provider_adfruns.batch import kill as kills
     from airflow_provider_adfruns.batch import ledger as ledgers
-    from airflow_provider_adfruns.batch import recovery as recoveries
     from airflow_provider_adfruns.batch import report as reports
     from airflow_provider_adfruns.batch import rerun as reruns
     from airflow_provider_adfruns.batch import submit as submits
     from airflow_provider_adfruns.batch import watch as watches
+    from airflow_provider_adfruns.batch.selection import WindowSelection
     from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
     from airflow_provider_adfruns.triggers import runs as triggers
 else:
+    kills = Lazily("airflow_provider_adfruns.batch.kill")
+    clearing = Lazily("airflow_provider_adfruns.batch.clearing")
     ledgers = Lazily("airflow_provider_adfruns.batch.ledger")
-    recoveries = Lazily("airflow_provider_adfruns.batch.recovery")
     reports = Lazily("airflow_provider_adfruns.batch.report")
     reruns = Lazily("airflow_provider_adfruns.batch.rerun")
     submits = Lazily("airflow_provider_adfruns.batch.submit")
     watches = Lazily("airflow_provider_adfruns.batch.watch")
     triggers = Lazily("airflow_provider_adfruns.triggers.runs")
+
+__all__ = ["AdfRerunPipelineRunOperator", "AdfRerunTumblingWindowRunsOperator"]
 
 DEFAULT_MAX_WINDOWS = 1000
 DEFAULT_SETTLE_SECONDS = 30.0
@@ -73,15 +83,22 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
     :param newest_first: begin with the newest window; default the oldest.
     :param settle_seconds: how long a rerun whose answer was lost is looked for before it counts as not
         carried out, in seconds, default 30; must be more than queries lag (1-3 s are recorded).
+    :param fail_if: ``any`` (default) fails the task if a window is not whole again, ``all`` only if none is,
+        ``never`` leaves the judgement to who reads the report. Windows left alone never fail it; what
+        hinders the task itself always does: parameters, sign-in, permission, the deadline, a factory that
+        cannot be read. (templated)
     :param dry_run: only plan: return what would be rerun, and change nothing. (templated)
     :param wait_for_completion: wait for the reruns and fail if a window has not succeeded then; without it
         the task ends as soon as the new runs are visible.
+    :param cancel_on_kill: cancel the reruns that this task has sent, and those only, when it is ended by a
+        person or by ``execution_timeout`` without a retry left. Default True. A clear or a restart of Airflow
+        cancels nothing: the next try takes up the batch.
 
     Leaves in XCom the report as ``return_value``: ``trigger_name``, ``planned_at``, ``dry_run``, ``run_ids``
     (the new trigger runs; of a dry run those that would be rerun), ``counts``, ``windows`` (each with
-    ``window_start``, ``window_end``, ``run_id``, ``status_before``, ``step``, ``new_run_id``, ``status``,
-    ``problem``), ``skipped`` (each with ``run_id``, ``status`` and ``reason``); and ``run_ids`` under its own
-    key.
+    ``window_start``, ``window_end``; of the run before ``run_id``, ``status_before``, ``ran_at``; ``step``;
+    of the new run ``new_run_id``, ``status``, ``started_at``; ``problem``, ``note``), ``skipped`` (each with
+    ``run_id``, ``status`` and ``reason``); and ``run_ids`` under its own key.
 
     :raises InvalidInput: for parameters that do not fit, when the DAG is parsed or before anything is sent.
     :raises WrongTriggerType: for a trigger without windows.
@@ -89,7 +106,7 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
     :raises TriggerRunNotFound: if the trigger knows none of the run ids; one unknown id among others is
         listed, and fails the task at its end.
     :raises RunsNotAsWanted: names the windows that failed again, were refused, or whose outcome is unclear.
-    :raises WaitTimedOut: when ``timeout`` is over; the reruns go on.
+    :raises WaitTimedOut: when ``timeout`` is over, or ``deadline``; what was not sent is named.
     """
 
     template_fields: Sequence[str] = (
@@ -99,6 +116,7 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         "window_start",
         "window_end",
         "statuses",
+        "fail_if",
         "dry_run",
     )
 
@@ -114,7 +132,9 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         max_in_flight: int | None = None,
         newest_first: bool = False,
         settle_seconds: float = DEFAULT_SETTLE_SECONDS,
+        fail_if: str = FailIf.ANY.value,
         dry_run: bool | str = False,
+        cancel_on_kill: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -127,12 +147,17 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         self.max_in_flight = None if max_in_flight is None else count(max_in_flight, "max_in_flight")
         self.newest_first = newest_first
         self.settle_seconds = positive(settle_seconds, "settle_seconds")
+        self.cancel_on_kill = as_bool(cancel_on_kill, "cancel_on_kill")
+        self._submission: submits.Submission | None = None
+        self.fail_if = fail_if
         self.dry_run = dry_run  # type: ignore[assignment,method-assign] # its namesake is never called
         check_choice(run_ids, window_start, window_end)
         if not is_templated(trigger_name, run_ids, window_start, window_end):
             select_windows(trigger_name, run_ids, window_start, window_end)
         if not is_templated(statuses):
             rerunnable_statuses(statuses)
+        if not is_templated(fail_if):
+            check_fail_if(fail_if)
         if not is_templated(dry_run):
             as_bool(dry_run, "dry_run")
 
@@ -141,39 +166,49 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         self.link_to(context, "triggerruns")
         state = TaskLedger(context)
         with self.hook as hook:
-            batch = self._open_batch(hook, state)
+            batch = self._open_batch(context, hook, state)
             if batch.report.dry_run:
                 return self._finish(context, batch.report)
-            state.write(batch.ledger)
-            submission, stopped = hook.run(lambda client: self._submit(client, batch.report))
+            ledger = state.keep(batch.ledger)
+            deadline = hook.run(self.end_of_wait)
+            submission, stopped = hook.run(
+                lambda client: self._submit(client, batch.report, ledger, deadline)
+            )
             if stopped is not None:
                 return self._finish(context, submission, stopped)  # the batch stays open for the next try
-            state.write(batch.ledger.moved_to(ledgers.Phase.WATCHING))
+            ledger.move_to(ledgers.Phase.WATCHING)
             error = None
             if not self.wait_for_completion:
                 submission = hook.run(lambda client: reruns.find_new_runs(client, submission))
             elif any(outcome.is_awaited for outcome in submission.windows):
-                deadline = hook.run(self._deadline)
                 if self.deferrable:
                     self.defer(
                         trigger=triggers.AdfWindowsRerunTrigger(
-                            report=submission.to_json(), **self.place(deadline)
+                            report=submission.to_json(),
+                            cancel_on_kill=self.cancel_on_kill,
+                            **self.place(deadline),
                         ),
                         method_name="execute_complete",
                     )
                 submission, error = hook.run(lambda client: self._follow(client, submission, deadline))
         return self._finish(context, submission, error)
 
+    def started(self) -> kills.Kill | None:
+        """Return what a kill has to cancel: the reruns that have been sent."""
+        return kills.WindowRerunsKill(self._submission.interrupted) if self._submission else None
+
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired."""
         self.link_to(context, "triggerruns")
         return self._finish(context, reports.RerunReport.from_json(event["report"]), triggers.error_of(event))
 
-    def _open_batch(self, hook: AdfRunsHook, state: TaskLedger) -> _Batch:
+    def _open_batch(self, context: Context, hook: AdfRunsHook, state: TaskLedger) -> _Batch:
         """Resume the batch that an earlier try has died over, else plan a new one."""
         selection = select_windows(self.trigger_name, self.run_ids, self.window_start, self.window_end)
         statuses = rerunnable_statuses(self.statuses)
         dry_run = as_bool(self.dry_run, "dry_run")
+        check_fail_if(self.fail_if)
+        self.prepare(context)
         asked = ledgers.fingerprint(
             {
                 "selection": repr(selection),
@@ -191,42 +226,66 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
                 known.phase,
                 len(known.windows),
             )
-            report = hook.run(lambda client: reruns.resume_rerun(client, selection, statuses, known))
-            return _Batch(known.owned_by(state.owner).moved_to(ledgers.Phase.SUBMITTING), report)
+            return hook.run(lambda client: self._take_up(client, known, state, selection, statuses))
+        hook.run(self.check_deadline)
         report = hook.run(
             lambda client: reruns.plan_rerun(
                 client,
                 selection,
                 statuses,
                 max_windows=self.max_windows,
+                max_in_flight=self.max_in_flight,
                 dry_run=dry_run,
                 may_hide_reruns=state.may_hide_reruns(known),
             )
         )
         windows = tuple(outcome.window for outcome in report.windows)
         ledger = ledgers.Ledger(
-            uuid.uuid4().hex[:12], asked, report.planned_at, windows, ledgers.Phase.SUBMITTING, state.owner
+            uuid.uuid4().hex[:12],
+            asked,
+            report.planned_at,
+            windows,
+            ledgers.Phase.SUBMITTING,
+            state.owner,
+            newest_first=self.newest_first,
+            max_tries=state.max_tries,
         )
         return _Batch(ledger, report)
 
+    async def _take_up(
+        self,
+        client: FactoryClient,
+        known: ledgers.Ledger,
+        state: TaskLedger,
+        selection: WindowSelection,
+        statuses: frozenset[TriggerRunStatus] | None,
+    ) -> _Batch:
+        """Resume an open batch; after a person's clear rerun once more what has been cancelled."""
+        report = await reruns.resume_rerun(client, selection, statuses, known)
+        if state.was_cleared(known):
+            self.log.info("The task was cleared: reruns of the batch that were cancelled are sent once more")
+            most = await client.now() + timedelta(seconds=clearing.MOST_SECONDS)
+            until = min(most, await self.end_of_wait(client))
+            known = await clearing.reopen(client, report, known, until)
+            report = await reruns.resume_rerun(client, selection, statuses, known)
+        return _Batch(known.taken_up(state.owner, state.max_tries), report)
+
     async def _submit(
-        self, client: FactoryClient, report: reports.RerunReport
+        self,
+        client: FactoryClient,
+        report: reports.RerunReport,
+        ledger: ledgers.KeptLedger,
+        deadline: datetime,
     ) -> tuple[reports.RerunReport, AdfRunsError | None]:
         rules = submits.Rules(
             settle_seconds=self.settle_seconds,
             max_in_flight=self.max_in_flight,
-            newest_first=self.newest_first,
+            newest_first=ledger.ledger.newest_first,
             poll_interval=self.poll_interval,
+            deadline=deadline,
         )
-        submission = submits.Submission(client, report, rules, self._log_progress)
+        submission = self._submission = submits.Submission(client, report, rules, ledger)
         return await submission.run(), submission.stopped
-
-    def _log_progress(self, report: reports.RerunReport) -> None:
-        counts = ", ".join(f"{number} {state}" for state, number in sorted(report.counts().items()))
-        self.log.info("%d windows of trigger %r: %s", len(report.windows), report.trigger_name, counts)
-
-    async def _deadline(self, client: FactoryClient) -> datetime:
-        return await client.now() + timedelta(seconds=self.timeout)
 
     async def _follow(
         self, client: FactoryClient, report: reports.RerunReport, deadline: datetime
@@ -244,13 +303,12 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         """Show and leave the report, then judge it; a batch whose wait broke off stays open."""
         title = "Would rerun" if report.dry_run else "Rerun of"
         self.log.info("%s trigger %r:\n%s", title, report.trigger_name, report.table())
-        result = report.to_json()
-        self.leave(context, result)
+        result = self.leave(context, report.to_json(), report.problem_lines())
         if error is not None:
             raise error
         if not report.dry_run:
             TaskLedger(context).finish()
-            reruns.check_outcome(report)
+            reruns.check_outcome(report, check_fail_if(self.fail_if))
         return result
 
 
@@ -259,148 +317,3 @@ class _Batch(NamedTuple):
 
     ledger: ledgers.Ledger
     report: reports.RerunReport
-
-
-class AdfRerunPipelineRunOperator(AdfRunsOperator):
-    """Rerun pipeline runs in their own run group, with their parameters, each once.
-
-    The new run's id is chosen beforehand, so whether it exists can be asked: a lost answer, a crash of the
-    worker and a retry lead to no second run.
-
-    :param run_ids: ended pipeline runs, one or many. (templated)
-    :param rerun_from: ``start`` for the whole run, ``failure`` (default) for its failed activities, or
-        ``activity``. (templated)
-    :param start_activity_name: the activity to begin with, where ``rerun_from`` is ``activity``. (templated)
-    :param dry_run: only look: return what would be rerun, and change nothing. (templated)
-    :param wait_for_completion: wait for the reruns and fail if one has not succeeded then.
-
-    Leaves in XCom the report as ``return_value``: ``run_ids`` (the new runs; of a dry run those that would be
-    rerun), ``runs`` (each with ``run_id``, ``name``, ``status_before``, ``new_run_id``, ``status``,
-    ``problem``), ``dry_run``; and ``run_ids`` under its own key.
-
-    :raises InvalidInput: for parameters that do not fit, when the DAG is parsed or before anything is sent.
-    :raises PipelineRunNotFound: if none of the runs exists; one unknown run among others fails the task at
-        its end.
-    :raises RunsNotAsWanted: names the runs that could not be rerun, and those whose rerun has not succeeded.
-    :raises WaitTimedOut: when ``timeout`` is over; the reruns go on.
-    """
-
-    template_fields: Sequence[str] = (
-        *AdfRunsOperator.template_fields,
-        "run_ids",
-        "rerun_from",
-        "start_activity_name",
-        "dry_run",
-    )
-
-    def __init__(
-        self,
-        *,
-        run_ids: str | Sequence[str],
-        rerun_from: str = "failure",
-        start_activity_name: str | None = None,
-        dry_run: bool | str = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.run_ids = run_ids
-        self.rerun_from = rerun_from
-        self.start_activity_name = start_activity_name
-        self.dry_run = dry_run  # type: ignore[assignment,method-assign] # its namesake is never called
-        if not is_templated(run_ids):
-            check_run_ids(listed(run_ids))
-        if not is_templated(rerun_from, start_activity_name):
-            check_rerun_from(rerun_from, start_activity_name)
-        if not is_templated(dry_run):
-            as_bool(dry_run, "dry_run")
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Rerun, and wait or defer."""
-        run_ids = check_run_ids(listed(self.run_ids))
-        check_rerun_from(self.rerun_from, self.start_activity_name)
-        self.link_to(context, "pipelineruns")
-        batch = TaskBatch(context)
-        with self.hook as hook:
-            report = hook.run(
-                lambda client: recoveries.rerun_pipeline_runs(
-                    client,
-                    run_ids,
-                    batch.name,
-                    recoveries.RerunFrom(self.rerun_from),
-                    start_activity_name=self.start_activity_name,
-                    dry_run=as_bool(self.dry_run, "dry_run"),
-                )
-            )
-            if report.dry_run or not self.wait_for_completion or not report.run_ids:
-                return self._finish(context, report, (), None, has_waited=False)
-            deadline = hook.run(self._deadline)
-            watched: dict[str, Any] = {"pipeline_run_ids": report.run_ids, "include_children": False}
-            if self.deferrable:
-                self.defer(
-                    trigger=triggers.AdfRunsFinalTrigger(
-                        **watched,
-                        trigger_name=None,
-                        trigger_run_ids=[],
-                        report=report.to_json(),
-                        **self.place(deadline),
-                    ),
-                    method_name="execute_complete",
-                )
-            runs, error = hook.run(lambda client: self._follow(client, watched, deadline))
-        return self._finish(context, report, runs, error)
-
-    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Take up the work again when the trigger has fired."""
-        self.link_to(context, "pipelineruns")
-        runs = [watches.WatchedRun(**run) for run in event["runs"]]
-        report = recoveries.RecoveryReport.from_json(event["report"])
-        return self._finish(context, report, runs, triggers.error_of(event))
-
-    async def _deadline(self, client: FactoryClient) -> datetime:
-        return await client.now() + timedelta(seconds=self.timeout)
-
-    async def _follow(
-        self, client: FactoryClient, watched: Mapping[str, Any], deadline: datetime
-    ) -> tuple[list[watches.WatchedRun], AdfRunsError | None]:
-        watch = watches.RunsFinalWatch(client, **watched)
-        try:
-            await watches.wait_until_done(watch, client, poll_interval=self.poll_interval, deadline=deadline)
-        except AdfRunsError as error:
-            return watch.runs, error
-        return watch.runs, None
-
-    def _finish(
-        self,
-        context: Context,
-        report: recoveries.RecoveryReport,
-        runs: Sequence[watches.WatchedRun],
-        error: AdfRunsError | None,
-        *,
-        has_waited: bool = True,
-    ) -> dict[str, Any]:
-        """Show and leave the report, then judge it."""
-        report = report.with_final_statuses(runs)
-        self.log.info("%s:\n%s", "Would rerun" if report.dry_run else "Rerun", report.table())
-        result = report.to_json()
-        self.leave(context, result)
-        if error is not None:
-            raise error
-        if not report.dry_run:
-            TaskBatch(context).finish()
-            recoveries.check_outcome(report, has_waited=has_waited)
-        return result
-
-
-def check_rerun_from(rerun_from: object, start_activity_name: object) -> None:
-    """Check where a rerun of a pipeline run is to begin.
-
-    :raises InvalidInput: for another word, and for an activity without its name or a name without need.
-    """
-    words = ("start", "failure", "activity")
-    if rerun_from not in words:
-        raise InvalidInput(f"rerun_from: {rerun_from!r} is not known. Expected one of {', '.join(words)}.")
-    if (rerun_from == "activity") != bool(start_activity_name):
-        raise InvalidInput(
-            "start_activity_name and rerun_from='activity' belong together. Expected both or neither; got"
-            f" start_activity_name={start_activity_name!r} and rerun_from={rerun_from!r}."
-        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adfruns.batch.ledger import LEDGER_KEY, Ledger, Phase
+from airflow_provider_adfruns.batch.ledger import LEDGER_KEY, KeptLedger, Ledger, Phase
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -23,6 +23,7 @@ class TaskLedger:
         self._store: Any = context.get("task_state_store")
         ti = context["ti"]
         self._try_number = int(getattr(ti, "try_number", 1) or 1)
+        self.max_tries = int(getattr(ti, "max_tries", 0) or 0)
         self.owner = f"{getattr(ti, 'id', '')}#{self._try_number}"
 
     def read(self) -> Ledger | None:
@@ -30,30 +31,41 @@ class TaskLedger:
         data = self._store.get(LEDGER_KEY, None) if self._store is not None else None
         return Ledger.from_json(data) if data else None
 
-    def write(self, ledger: Ledger) -> None:
-        """Keep the ledger."""
+    def keep(self, ledger: Ledger) -> KeptLedger:
+        """Keep the ledger, and each change of it from now on."""
+        self._write(ledger)
+        return KeptLedger(ledger, self._write)
+
+    def _write(self, ledger: Ledger) -> None:
         if self._store is not None:
             self._store.set(LEDGER_KEY, ledger.to_json())
+
+    def was_cleared(self, ledger: Ledger) -> bool:
+        """Say whether a person has cleared the task since an open batch was last taken up.
+
+        Airflow changes ``max_tries`` at a clear, and at nothing else (read in 3.1.8 and 3.3.2).
+        """
+        return self.max_tries != ledger.max_tries
 
     def finish(self) -> None:
         """Note that the batch has been judged: a next try or a clear is a new one."""
         known = self.read()
         if known is not None:
-            self.write(known.moved_to(Phase.FINISHED))
+            self._write(known.moved_to(Phase.FINISHED))
 
     def may_hide_reruns(self, ledger: Ledger | None) -> bool:
         """Say whether an earlier try may have sent reruns that queries do not show yet."""
         if self._store is None:
             return self._try_number > 1
-        return ledger is not None and not ledger.is_finished
+        return ledger is not None and ledger.is_open
 
 
 class TaskBatch:
     """Names the batch of a task whose writes are told apart by ids chosen beforehand.
 
     Every try of a batch has its name; once the batch has been judged, a next try or a clear has another.
-    Without the store (before Airflow 3.3) a task instance has one batch for good: safe, and a retry starts
-    nothing new.
+    Without the store (before Airflow 3.3) a task instance has one batch for good, and no try knows of a
+    clear: safe, and a retry starts nothing new.
 
     :param context: the task's.
     """
@@ -62,13 +74,33 @@ class TaskBatch:
 
     def __init__(self, context: Context) -> None:
         self._store: Any = context.get("task_state_store")
-        known: Any = self._store.get(self._KEY, 0) if self._store is not None else 0
-        self._judged = int(known)
+        known: Any = self._store.get(self._KEY, None) if self._store is not None else None
+        self._judged: int = known["judged"] if known else 0
+        begun_with: int | None = known["max_tries"] if known else None
         ti = context["ti"]
+        self._max_tries = int(getattr(ti, "max_tries", 0) or 0)
+        self.was_cleared = begun_with is not None and begun_with != self._max_tries
+        self.may_have_begun = begun_with is not None
+        if self._store is None:
+            self.may_have_begun = int(getattr(ti, "try_number", 1) or 1) > 1
         parts = (ti.dag_id, ti.run_id, ti.task_id, getattr(ti, "map_index", -1), self._judged)
         self.name = "\n".join(map(str, parts))
+        self._begun_with = begun_with
+
+    def begin(self) -> None:
+        """Note that a batch is under way, before anything is sent; another note comes with ``sent``."""
+        if self._begun_with is None:
+            self._write(self._judged, self._max_tries)
+
+    def sent(self) -> None:
+        """Note that this try has sent what it had to: a clear from now on is another clear."""
+        if self.was_cleared:
+            self._write(self._judged, self._max_tries)
 
     def finish(self) -> None:
         """Note that the batch has been judged."""
+        self._write(self._judged + 1, None)
+
+    def _write(self, judged: int, max_tries: int | None) -> None:
         if self._store is not None:
-            self._store.set(self._KEY, self._judged + 1)
+            self._store.set(self._KEY, {"judged": judged, "max_tries": max_tries})

@@ -11,6 +11,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow_provider_adfruns._airflow import AirflowSensorTimeout, default_deferrable
 from airflow_provider_adfruns._lazily import Lazily
 from airflow_provider_adfruns.adf.errors import InvalidInput, WaitTimedOut
+from airflow_provider_adfruns.adf.gate import WriteGate
 from airflow_provider_adfruns.adf.names import check_run_ids, check_trigger_name
 from airflow_provider_adfruns.adf.pause import pause
 from airflow_provider_adfruns.batch.selection import listed
@@ -98,6 +99,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.studio_url = ""
+        self._gate = WriteGate()
         self._unfinished: list[str] = []
         self.pipeline_run_ids = pipeline_run_ids
         self.include_children = include_children
@@ -166,7 +168,13 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
             self.azure_data_factory_conn_id,
             resource_group_name=self.resource_group_name,
             factory_name=self.factory_name,
+            gate=self._gate,
         )
+
+    def on_kill(self) -> None:
+        """Send nothing more; what has been asked for is not undone."""
+        self._gate.close()
+        self.log.warning("Killed; nothing more is sent to the factory.")
 
     def _view(self) -> str:
         """Return the page of the one pipeline run, or of all runs of a kind."""

@@ -1,4 +1,4 @@
-"""Triggers: one watches all runs of a task; they only read, and each ends in one typed event.
+"""Triggers: one watches all runs of a task and only reads, a kill aside; each ends in one typed event.
 
 An event is ``{"status": "success" | "timeout" | "error", "message": str, "error": str, ...}`` with what was
 watched beside it: ``dag.test()`` and a triggerer restart lose everything else.
@@ -6,14 +6,23 @@ watched beside it: ``dag.test()`` and a triggerer restart lose everything else.
 
 from __future__ import annotations
 
+import asyncio
 from abc import abstractmethod
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_adfruns._airflow import task_state
 from airflow_provider_adfruns.adf import errors
 from airflow_provider_adfruns.adf.errors import AdfRunsError, WaitTimedOut
+from airflow_provider_adfruns.batch.kill import (
+    UNKNOWN_STATE,
+    Kill,
+    PipelineRunsKill,
+    WindowRerunsKill,
+    decide,
+)
 from airflow_provider_adfruns.batch.report import RerunReport
 from airflow_provider_adfruns.batch.rerun import RerunWatch
 from airflow_provider_adfruns.batch.watch import RunsFinalWatch, Watch, wait_until_done
@@ -24,6 +33,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_adfruns.adf.client import FactoryClient
 
+_ASK_SECONDS = 5.0
+_CANCEL_SECONDS = 20.0  # Airflow's [triggerer] on_kill_timeout is 30 s for both
+
 
 class _WatchTrigger(BaseTrigger):
     """Looks until the watch is done, the deadline passes, or the factory cannot be read any more.
@@ -33,6 +45,7 @@ class _WatchTrigger(BaseTrigger):
     :param factory_name: instead of the connection's.
     :param poll_interval: seconds between looks.
     :param deadline: in the service's time, ISO 8601; a restart of the triggerer does not move it.
+    :param cancel_on_kill: the operator's parameter; None where the task has not started what it watches.
     """
 
     def __init__(
@@ -43,6 +56,7 @@ class _WatchTrigger(BaseTrigger):
         factory_name: str | None,
         poll_interval: float,
         deadline: str,
+        cancel_on_kill: bool | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.azure_data_factory_conn_id = azure_data_factory_conn_id
@@ -50,6 +64,7 @@ class _WatchTrigger(BaseTrigger):
         self.factory_name = factory_name
         self.poll_interval = poll_interval
         self.deadline = deadline
+        self.cancel_on_kill = cancel_on_kill
 
     @abstractmethod
     def watched(self) -> dict[str, Any]:
@@ -72,20 +87,63 @@ class _WatchTrigger(BaseTrigger):
             "factory_name": self.factory_name,
             "poll_interval": self.poll_interval,
             "deadline": self.deadline,
+            "cancel_on_kill": self.cancel_on_kill,
             **self.watched(),
         }
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Watch, and yield one event."""
-        watch: Watch | None = None
-        hook = AdfRunsHook(
+    @abstractmethod
+    def started(self) -> Kill:
+        """Return what a kill has to cancel, if the task has started what is watched."""
+
+    @property
+    def _hook(self) -> AdfRunsHook:
+        return AdfRunsHook(
             self.azure_data_factory_conn_id,
             resource_group_name=self.resource_group_name,
             factory_name=self.factory_name,
         )
+
+    async def on_kill(self) -> None:
+        """Cancel what the task has started, if it has really ended.
+
+        Airflow (3.3 on) calls this after ``run`` was cancelled: when a person ends or clears the deferred
+        task, but also when the trigger has moved to another triggerer. The task's state tells them apart.
+        """
+        if self.cancel_on_kill is None:
+            return
+        kill = self.started()
+        state = await self._task_state() if self.cancel_on_kill else None
+        decision = decide(cancel_on_kill=self.cancel_on_kill, state=state)
+        if not decision.cancels:
+            self.log.warning(
+                "Killed; what the task has started goes on, since %s. To cancel it by hand: %s.",
+                decision.why,
+                kill.by_hand(),
+            )
+            return
+        self.log.warning("Killed; cancelling what the task has started, since %s.", decision.why)
+        try:
+            async with asyncio.timeout(_CANCEL_SECONDS), self._hook.client() as client:
+                await kill.run(client)
+        except (AdfRunsError, TimeoutError) as error:
+            self.log.warning("The cancels did not come to their end: %r. By hand: %s.", error, kill.by_hand())
+        self.log.warning("What became of it:\n%s", kill.summary())
+
+    async def _task_state(self) -> str | None:
+        """Ask for the task's state in a thread, since that blocks; whatever goes wrong, it is unknown."""
+        asked = asyncio.ensure_future(asyncio.to_thread(task_state, self.task_instance))
+        await asyncio.wait({asked}, timeout=_ASK_SECONDS)
+        if not asked.done() or asked.exception() is not None:
+            self.log.warning("Airflow could not be asked for the task's state: %r", asked)
+            return UNKNOWN_STATE
+        return asked.result()
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Watch, and yield one event."""
+        watch: Watch | None = None
         event: dict[str, Any] = {"status": "success", "message": "", "error": ""}
         try:
-            async with hook.client() as client:
+            async with self._hook.client() as client:
                 watch = self.watch(client)
                 await wait_until_done(
                     watch,
@@ -148,6 +206,10 @@ class AdfRunsFinalTrigger(_WatchTrigger):
             trigger_run_ids=self.trigger_run_ids,
         )
 
+    def started(self) -> PipelineRunsKill:
+        """Return what a kill has to cancel."""
+        return PipelineRunsKill(self.pipeline_run_ids)
+
     def seen(self, watch: Watch | None) -> dict[str, Any]:
         """Return the runs as last seen, and the task's report."""
         runs = watch.runs if isinstance(watch, RunsFinalWatch) else []
@@ -173,6 +235,10 @@ class AdfWindowsRerunTrigger(_WatchTrigger):
     def watch(self, client: FactoryClient) -> RerunWatch:
         """Return a fresh watch."""
         return RerunWatch(client, RerunReport.from_json(self.report))
+
+    def started(self) -> WindowRerunsKill:
+        """Return what a kill has to cancel."""
+        return WindowRerunsKill(RerunReport.from_json(self.report))
 
     def seen(self, watch: Watch | None) -> dict[str, Any]:
         """Return the report as last seen."""

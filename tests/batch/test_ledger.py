@@ -63,17 +63,10 @@ def test_fifty_thousand_windows_stay_under_64_kb(share: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("phase", "is_open", "is_finished"),
-    [
-        (Phase.SUBMITTING, True, False),
-        (Phase.WATCHING, True, False),
-        (Phase.KILLED, False, False),
-        (Phase.FINISHED, False, True),
-    ],
+    ("phase", "is_open"), [(Phase.SUBMITTING, True), (Phase.WATCHING, True), (Phase.FINISHED, False)]
 )
-def test_a_batch_is_open_until_it_is_judged_or_killed(phase: Phase, is_open: bool, is_finished: bool) -> None:
-    known = ledger([], phase)
-    assert (known.is_open, known.is_finished) == (is_open, is_finished)
+def test_a_batch_is_open_until_it_is_judged(phase: Phase, is_open: bool) -> None:
+    assert ledger([], phase).is_open == is_open
 
 
 @given(

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_adfruns.adf.model import Window
+from airflow_provider_adfruns.batch.cancel_report import CancelOutcome, CancelReport
 from airflow_provider_adfruns.batch.report import (
-    CancelOutcome,
-    CancelReport,
+    RerunBy,
     RerunReport,
     Step,
     WindowOutcome,
@@ -37,6 +37,9 @@ OUTCOMES = st.builds(
     st.none() | TEXTS,
     st.none() | STATUSES,
     TEXTS,
+    TEXTS,
+    st.none() | st.sampled_from(RerunBy),
+    st.none() | TIMES,
 )
 RERUNS = st.builds(
     RerunReport,
@@ -57,12 +60,14 @@ CANCEL_OUTCOMES = st.builds(
     st.none() | STATUSES,
     st.lists(TEXTS, max_size=2).map(tuple),
     TEXTS,
+    st.none() | TEXTS,
 )
 CANCELS = st.builds(
     CancelReport,
     st.booleans(),
     st.lists(CANCEL_OUTCOMES, max_size=4).map(tuple),
     st.lists(SKIPPED, max_size=3).map(tuple),
+    TEXTS,
 )
 
 
@@ -92,8 +97,8 @@ REPORT = RerunReport(
     NOW,
     False,
     (
-        window(0, step=Step.SUBMITTED, new_run_id="new-0", status="Succeeded"),
-        window(1, step=Step.SUBMITTED, new_run_id="new-1", status="Failed"),
+        window(0, step=Step.SUBMITTED, new_run_id="new-0", status="Succeeded", rerun_by=RerunBy.THIS_BATCH),
+        window(1, step=Step.SUBMITTED, new_run_id="new-1", status="Failed", rerun_by=RerunBy.SOMEBODY_ELSE),
         window(2, step=Step.SUBMITTED),
         window(3, step=Step.REFUSED, problem="the service said no"),
         window(4, step=Step.UNCLEAR, problem="nobody knows"),
@@ -108,12 +113,13 @@ REPORT = RerunReport(
 
 def test_a_rerun_table_has_a_line_a_window_then_the_problems_then_what_was_left_alone() -> None:
     assert REPORT.table() == (
-        "window (UTC)                                was     rerun      now        trigger run\n"
-        "2026-03-01 00:00:00 to 2026-03-01 01:00:00  Failed  submitted  Succeeded  new-0\n"
-        "2026-03-01 01:00:00 to 2026-03-01 02:00:00  Failed  submitted  Failed     new-1\n"
-        "2026-03-01 02:00:00 to 2026-03-01 03:00:00  Failed  submitted  -          old-2\n"
-        "2026-03-01 03:00:00 to 2026-03-01 04:00:00  Failed  refused    -          old-3\n"
-        "2026-03-01 04:00:00 to 2026-03-01 05:00:00  Failed  unclear    -          old-4\n"
+        "window (UTC)                                was     rerun      "
+        "by             now        trigger run\n"
+        "2026-03-01 00:00:00 to 2026-03-01 01:00:00  Failed  submitted  this batch     Succeeded  new-0\n"
+        "2026-03-01 01:00:00 to 2026-03-01 02:00:00  Failed  submitted  somebody else  Failed     new-1\n"
+        "2026-03-01 02:00:00 to 2026-03-01 03:00:00  Failed  submitted  -              -          old-2\n"
+        "2026-03-01 03:00:00 to 2026-03-01 04:00:00  Failed  refused    -              -          old-3\n"
+        "2026-03-01 04:00:00 to 2026-03-01 05:00:00  Failed  unclear    -              -          old-4\n"
         "  2026-03-01 03:00:00 to 2026-03-01 04:00:00: the service said no\n"
         "  2026-03-01 04:00:00 to 2026-03-01 05:00:00: nobody knows\n"
         "left alone, 2: its latest run is Succeeded: window 2026-03-01 05:00, window 2026-03-01 06:00\n"
@@ -153,8 +159,31 @@ def test_a_cancel_table_has_a_line_a_run_then_the_problems_then_what_was_left_al
         "pipeline  p2                                                      unknown     not sent   -\n"
         "trigger   t1   hourly 2026-03-01 00:00:00 to 2026-03-01 01:00:00  Waiting     requested  Waiting\n"
         "  p2: no such run\n"
-        "left alone, 1: it has ended already, Succeeded: window 2026-03-01 01:00"
+        "left alone, 1: it has ended already, Succeeded: window 2026-03-01 01:00\n"
+        "Left running and billed, 1: c1"
     )
+
+
+def test_a_cancel_table_shows_the_tree_and_says_what_is_still_billed() -> None:
+    report = CancelReport(
+        dry_run=False,
+        runs=(
+            CancelOutcome(
+                "pipeline", "p1", "day", status_before="InProgress", requested=True, status="Canceling"
+            ),
+            CancelOutcome(
+                "pipeline", "p2", "load", status_before="Queued", requested=True, status="Cancelled"
+            ),
+            CancelOutcome("pipeline", "c1", "region", status="Canceling", parent_run_id="p1"),
+            CancelOutcome("pipeline", "c2", "shop", status="InProgress", parent_run_id="c1"),
+        ),
+        problem="whether more runs match could not be seen",
+    )
+    assert [line.split()[1] for line in report.table().splitlines()[1:5]] == ["p1", "c1", "c2", "p2"]
+    assert report.table().splitlines()[5:] == [
+        "whether more runs match could not be seen",
+        "Not final yet, 3 pipeline runs: their activities go on, and are billed.",
+    ]
 
 
 def test_a_cancel_knows_what_is_awaited_and_what_could_not_be_had() -> None:

@@ -289,5 +289,7 @@ def test_the_log_says_how_far_the_rerun_is(factory: Factory, caplog: pytest.LogC
     caplog.set_level(logging.INFO)
     talk(factory(failed(2)), rerun)
     said = [record.getMessage() for record in caplog.records if record.getMessage().startswith("Rerun of")]
-    assert said[0] == "Rerun of trigger 'hourly': 2 windows: 2 not visible yet"
-    assert said[-1] == "Rerun of trigger 'hourly': 2 windows: 2 Succeeded"
+    begins = "Rerun of trigger 'hourly': 2 windows: "
+    assert said[0] == f"{begins}2 planned, 0 submitted, 0 unclear, 0 running, 0 done, 0 failed"
+    assert said[-1].startswith(f"{begins}0 planned, 2 submitted, 0 unclear, 0 running, 2 done, 0 failed; ")
+    assert said[-1].endswith(" ended a minute")

@@ -73,7 +73,9 @@ def test_a_batch_is_taken_up_whole_although_its_history_first_comes_without_a_pa
     async def resume(client: FactoryClient) -> RerunReport:
         report = await plan(client)
         windows = tuple(each.window for each in report.windows)
-        ledger = Ledger("batch", "selection", report.planned_at, windows, Phase.SUBMITTING, "try 1")
+        ledger = Ledger(
+            "batch", "selection", report.planned_at, windows, Phase.SUBMITTING, "try 1", handed=150
+        )
         emulator.fail_next("TriggerRuns_QueryByFactory", lose="rest")
         return await resume_rerun(client, SELECTION, None, ledger)
 

@@ -26,6 +26,8 @@ WRITES = frozenset(operation.name for operation in OPERATIONS if operation.write
 class TaskInstance:
     """Stands for Airflow's task instance: keeps what the task pushes, as the JSON that XCom makes of it."""
 
+    dag_id, task_id, run_id, map_index, try_number = "dag", "task", "manual__1", -1, 1
+
     def __init__(self) -> None:
         self.xcoms: dict[str, Any] = {}
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     RunDag = Callable[[DAG], Ran]
 
 CANCEL: tuple[Any, dict[str, Any]] = (AdfCancelPipelineRunOperator, {"run_ids": "lone"})
+SELECTED = (AdfCancelPipelineRunOperator, {"pipeline_names": "load"})
 WAITING_RUNS = (AdfCancelWaitingTriggerRunOperator, {"trigger_name": "report", **NIGHT_RANGE})
 RERUN = (AdfRerunTumblingWindowRunsOperator, {"trigger_name": "hourly", **NIGHT_RANGE})
 SENSOR = (AdfCancelCompleteSensor, {"pipeline_run_ids": "lone"})
@@ -133,8 +134,36 @@ CASES: list[Case] = [
         "trigger_name: 'a/b' is not valid. Expected the trigger's name",
     ),
 ]
+CASES += [
+    (SELECTED, {"run_ids": "lone"}, "run_ids and pipeline_names are both given. Expected one of them"),
+    (SELECTED, {"pipeline_names": []}, "pipeline_names: the list is empty. Expected at least one"),
+    (SELECTED, {"pipeline_names": "a/b"}, "pipeline_name: 'a/b' is not valid. Expected the pipeline's name"),
+    *[
+        (SELECTED, {"statuses": each}, "statuses: .* cannot be cancelled. Expected Canceling, InProgress, Q")
+        for each in ["Failed", ["Queued", "Succeeded"], "Canceled", [5]]
+    ],
+    (SELECTED, {"statuses": []}, "statuses: the list is empty. Expected at least one of Canceling"),
+    (SELECTED, {"pipeline_names": None, "statuses": "Queued"}, "statuses alone select every run"),
+    (SELECTED, {"started_after": "2026-03-01T00:00:00"}, "started_after: .* has no time zone"),
+    (SELECTED, {"started_before": "soon"}, "started_before: 'soon' is not a time. Expected ISO 8601"),
+    (
+        SELECTED,
+        {"started_after": "2026-03-01T06:00:00Z", "started_before": "2026-03-01T05:00:00Z"},
+        "started_before: .* is not after started_after .* swap them",
+    ),
+    (SELECTED, {"trigger_name": "a/b"}, "trigger_name: 'a/b' is not valid"),
+    (SELECTED, {"trigger_run_id": "a/b"}, "trigger_run_id: 'a/b' is not a run id"),
+    (SELECTED, {"run_group_id": "a/b"}, "run_group_id: 'a/b' is not a run id"),
+    (SELECTED, {"order": "oldest"}, "order: 'oldest' is not known. Expected one of newest_first, children_f"),
+    (SELECTED, {"if_none": "weep"}, "if_none: 'weep' is not known. Expected one of skip, fail, succeed"),
+    (SELECTED, {"queued_first": "maybe"}, "queued_first: 'maybe' is neither true nor false"),
+]
 NEVER_TEMPLATED: list[Case] = [
-    (CANCEL, {"run_ids": None}, r"run_ids: None is .* list"),
+    *[
+        (SELECTED, {"max_runs": each}, "max_runs: .* is not possible. Expected a whole number above zero")
+        for each in [0, -1, 1.5, "5", True]
+    ],
+    (CANCEL, {"run_ids": None}, r"neither run_ids nor a selection is given. Expected run_ids, or some of"),
     (SENSOR, {"pipeline_run_ids": None}, "neither pipeline_run_ids nor trigger_run_ids are given. Expected"),
     (
         TRIGGER_SENSOR,
@@ -209,6 +238,8 @@ def test_in_a_dag_run_a_template_that_renders_to_bad_run_ids_fails_the_task_unse
     ("kind", "templated"),
     [
         (CANCEL, {"run_ids": [IN_XCOM, "lone"], "is_recursive": IN_XCOM, "dry_run": IN_XCOM}),
+        (SELECTED, {"pipeline_names": IN_XCOM, "statuses": [IN_XCOM], "started_after": "{{ ts }}"}),
+        (SELECTED, {"order": IN_XCOM, "if_none": IN_XCOM, "queued_first": IN_XCOM, "trigger_name": IN_XCOM}),
         (WAITING_RUNS, {"trigger_name": IN_XCOM, "on_running": IN_XCOM, "dry_run": IN_XCOM}),
         (WAITING_RUNS, {"window_start": "{{ data_interval_start }}", "window_end": "{% if x %}{% endif %}"}),
         (RERUN, {"trigger_name": IN_XCOM, "statuses": [IN_XCOM], "dry_run": IN_XCOM}),

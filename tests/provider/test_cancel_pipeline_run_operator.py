@@ -89,16 +89,17 @@ def test_is_recursive_is_passed_on(factory: Start, is_recursive: bool | str) -> 
     assert call.query["isRecursive"].lower() == str(is_recursive).lower()
 
 
-def test_without_recursion_a_warning_and_the_result_name_the_child_that_goes_on(
+def test_without_recursion_a_warning_and_the_result_name_the_children_of_any_depth_that_go_on(
     factory: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     emulator = factory(FAMILY)
-    child = children(emulator)["close_region"]
+    family = children(emulator)
+    below = [family["close_region"], family["close_shop"]]
     with caplog.at_level(logging.WARNING, logger="airflow_provider_adfruns"):
         result = cancel(run_ids="day", is_recursive=False).run()
     warned = [record.getMessage() for record in caplog.records if "airflow_provider" in record.name]
-    assert [child in message and "run to completion" in message for message in warned] == [True]
-    assert [each["left_running"] for each in result["runs"]] == [[child]]
+    assert [all(part in message for part in [*below, "completion", "billed"]) for message in warned] == [True]
+    assert [each["left_running"] for each in result["runs"]] == [below]
 
 
 def test_without_recursion_the_children_run_to_completion(factory: Start) -> None:
@@ -194,16 +195,30 @@ def test_a_timeout_names_the_run_and_sends_nothing_more(factory: Start, deferrab
 
 
 @pytest.mark.parametrize(
-    "fault", [{"status": 503}, {"drop_connection": True}, {"status": 504, "processed": True}]
+    ("fault", "sent"),
+    [
+        ({"status": 503}, 2),
+        ({"drop_connection": True}, 2),
+        ({"drop_connection": True, "processed": True}, 1),
+        ({"status": 504, "processed": True}, 1),
+    ],
 )
-def test_a_cancel_without_a_clear_answer_is_sent_once_and_named(
-    factory: Start, fault: dict[str, Any]
+def test_a_cancel_whose_answer_is_lost_is_sent_again_only_if_it_was_not_carried_out(
+    factory: Start, fault: dict[str, Any], sent: int
 ) -> None:
     emulator = factory(FAMILY)
     emulator.fail_next("PipelineRuns_Cancel", **fault)
-    with pytest.raises(RunsNotAsWanted, match=r"pipeline run lone: .* It was not sent again"):
+    result = cancel(run_ids="lone").run()
+    assert [(each["requested"], each["status"]) for each in result["runs"]] == [(True, "Cancelled")]
+    assert len(writes(emulator)) == sent
+
+
+def test_a_cancel_whose_answers_stay_unclear_is_named_with_its_status(factory: Start) -> None:
+    emulator = factory(FAMILY)
+    emulator.fail_next("PipelineRuns_Cancel", status=503, count=9)
+    with pytest.raises(RunsNotAsWanted, match=r"lone: its cancel was sent 3 times.* still InProgress"):
         cancel(run_ids="lone").run()
-    assert len(writes(emulator)) == 1
+    assert len(writes(emulator)) == 3
 
 
 def test_a_refused_permission_fails_the_task_naming_the_action_to_grant(factory: Start) -> None:

@@ -149,13 +149,28 @@ def test_only_unknown_runs_fail_the_task_before_anything_is_sent(factory: Start)
     assert writes(emulator) == []
 
 
-def test_a_cancel_without_a_clear_answer_is_sent_once_and_the_others_are_cancelled(factory: Start) -> None:
+@WAYS_TO_WAIT
+@pytest.mark.parametrize(
+    ("fault", "sent"),
+    [({"status": 503}, 5), ({"drop_connection": True}, 5), ({"drop_connection": True, "processed": True}, 4)],
+)
+def test_a_cancel_whose_answer_is_lost_is_sent_again_only_if_it_was_not_carried_out(
+    factory: Start, deferrable: bool, fault: dict[str, Any], sent: int
+) -> None:
     emulator = factory(WAITING)
-    emulator.fail_next("TriggerRuns_Cancel", status=503)
-    with pytest.raises(RunsNotAsWanted, match=r"1 of 4 runs .* It was not sent again"):
-        cancel(**ONLY_WAITING_RANGE).run()
-    assert len(calls(emulator, "TriggerRuns_Cancel")) == 4
-    assert report_windows(emulator).count("Cancelled") == 3
+    emulator.fail_next("TriggerRuns_Cancel", **fault)
+    result = cancel(**ONLY_WAITING_RANGE, deferrable=deferrable).run()
+    assert len(calls(emulator, "TriggerRuns_Cancel")) == sent
+    assert report_windows(emulator).count("Cancelled") == 4
+    assert result["counts"] == {"Cancelled": 4}
+
+
+def test_a_cancel_whose_answers_stay_unclear_is_named_with_its_status(factory: Start) -> None:
+    emulator = factory(WAITING)
+    emulator.fail_next("TriggerRuns_Cancel", status=503, count=9)
+    with pytest.raises(RunsNotAsWanted, match=r"waiting: its cancel was sent 3 times.* still WaitingOnDep"):
+        cancel(run_ids="waiting").run()
+    assert len(writes(emulator)) == 3
 
 
 @WAYS_TO_WAIT

@@ -323,3 +323,13 @@ def test_the_hook_reads_the_factory_of_a_time_far_away(factory: Start) -> None:
             return await client.now()
 
     assert asyncio.run(ask()) == datetime(2019, 9, 10, 13, tzinfo=UTC)
+
+
+def test_with_inside_with_shares_the_client_and_leaves_it_to_the_outer_one(factory: Start) -> None:
+    emulator = factory(FAMILY, tls=True)
+    hook = AdfRunsHook()
+    with hook:
+        with hook:
+            hook.get_pipeline_run("lone")
+        assert hook.get_pipeline_run("lone").run_id == "lone"
+    assert tokens(emulator) == 1

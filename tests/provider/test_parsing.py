@@ -17,7 +17,10 @@ from airflow_provider_adfruns.operators.cancel import (
     AdfCancelPipelineRunOperator,
     AdfCancelWaitingTriggerRunOperator,
 )
-from airflow_provider_adfruns.operators.rerun import AdfRerunTumblingWindowRunsOperator
+from airflow_provider_adfruns.operators.rerun import (
+    AdfRerunPipelineRunOperator,
+    AdfRerunTumblingWindowRunsOperator,
+)
 from airflow_provider_adfruns.sensors.cancel_complete import AdfCancelCompleteSensor
 from tests.provider.scenarios import NIGHT_RANGE
 
@@ -27,17 +30,47 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
 
 PLACE = ("azure_data_factory_conn_id", "resource_group_name", "factory_name")
+EACH_OPERATOR = (*PLACE, "deadline", "result_path")
+CANCEL_TEMPLATED = {
+    *EACH_OPERATOR,
+    "run_ids",
+    "pipeline_names",
+    "statuses",
+    "started_after",
+    "started_before",
+    "trigger_name",
+    "trigger_run_id",
+    "run_group_id",
+    "order",
+    "queued_first",
+    "if_none",
+    "is_recursive",
+    "dry_run",
+}
 TASKS: list[tuple[Callable[..., BaseOperator], dict[str, Any], set[str]]] = [
-    (AdfCancelPipelineRunOperator, {"run_ids": ["a", "b"]}, {*PLACE, "run_ids", "is_recursive", "dry_run"}),
+    (AdfCancelPipelineRunOperator, {"run_ids": ["a", "b"]}, CANCEL_TEMPLATED),
+    (
+        AdfCancelPipelineRunOperator,
+        {"pipeline_names": ["load"], "statuses": ["Queued"], "order": "children_first", "max_runs": 5},
+        CANCEL_TEMPLATED,
+    ),
     (
         AdfCancelWaitingTriggerRunOperator,
         {"trigger_name": "hourly", **NIGHT_RANGE, "on_running": "skip"},
-        {*PLACE, "trigger_name", "run_ids", "window_start", "window_end", "on_running", "dry_run"},
+        {*EACH_OPERATOR, "trigger_name", "run_ids", "window_start", "window_end", "on_running", "dry_run"},
     ),
     (
         AdfRerunTumblingWindowRunsOperator,
         {"trigger_name": "hourly", **NIGHT_RANGE, "statuses": ["Failed"], "max_windows": 50},
-        {*PLACE, "trigger_name", "run_ids", "window_start", "window_end", "statuses", "dry_run"},
+        {
+            *EACH_OPERATOR,
+            *("trigger_name", "run_ids", "window_start", "window_end", "statuses", "fail_if", "dry_run"),
+        },
+    ),
+    (
+        AdfRerunPipelineRunOperator,
+        {"run_ids": ["a", "b"], "rerun_from": "activity", "start_activity_name": "Merge", "fail_if": "all"},
+        {*EACH_OPERATOR, "run_ids", "rerun_from", "start_activity_name", "fail_if", "dry_run"},
     ),
     (
         AdfCancelCompleteSensor,
@@ -53,6 +86,7 @@ from airflow.sdk import BaseOperator, BaseSensorOperator
 import airflow.triggers.base
 
 before = set(sys.modules)
+import airflow_provider_adfruns.callbacks
 import airflow_provider_adfruns.operators.cancel
 import airflow_provider_adfruns.operators.rerun
 import airflow_provider_adfruns.sensors.cancel_complete
@@ -139,6 +173,7 @@ def test_deferrable_takes_its_default_from_airflows_setting(monkeypatch: pytest.
         ("hooks.adf_runs", {"AdfRunsHook"}),
         ("operators.cancel", {"AdfCancelPipelineRunOperator", "AdfCancelWaitingTriggerRunOperator"}),
         ("operators.rerun", {"AdfRerunTumblingWindowRunsOperator", "AdfRerunPipelineRunOperator"}),
+        ("operators.cleanup", {"AdfCleanUpOperator"}),
         ("sensors.cancel_complete", {"AdfCancelCompleteSensor"}),
         ("triggers.runs", {"AdfRunsFinalTrigger", "AdfWindowsRerunTrigger"}),
         ("links", {"AdfStudioLink"}),
@@ -150,7 +185,9 @@ def test_each_room_has_the_public_classes_of_the_design_and_no_others(module: st
     here = {
         name
         for name, thing in vars(room).items()
-        if isinstance(thing, type) and thing.__module__ == room.__name__ and not name.startswith("_")
+        if isinstance(thing, type)
+        and (thing.__module__ == room.__name__ or name in getattr(room, "__all__", ()))
+        and not name.startswith("_")
     }
     assert here == names
 

@@ -114,6 +114,9 @@ def test_the_form_has_the_official_providers_fields_and_our_own() -> None:
         "authority_host",
         "ca_bundle",
         "max_requests_per_second",
+        "connect_timeout",
+        "read_timeout",
+        "trouble_budget",
     }
 
 

@@ -13,6 +13,7 @@ from airflow_provider_adfruns.adf.errors import (
     WaitTimedOut,
 )
 from airflow_provider_adfruns.operators.rerun import AdfRerunPipelineRunOperator
+from tests.adf.talking import talk
 from tests.conftest import calls
 from tests.provider.tasks import Task, TaskInstance, statuses, writes
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.emulator import AdfEmulator
 
 BOTH = pytest.mark.parametrize("deferrable", [False, True], ids=["on the worker", "deferred"])
@@ -59,9 +61,9 @@ class Store(dict[str, Any]):
 
 
 class Instance(TaskInstance):
-    """A task instance with the names that a real one has."""
+    """A task instance with a store, in its first try of three."""
 
-    dag_id, task_id, run_id, map_index, try_number = "dag", "task", "manual__1", -1, 1
+    max_tries = 2
 
     def __init__(self, store: Store | None) -> None:
         super().__init__()
@@ -142,6 +144,85 @@ def test_a_try_after_a_crash_takes_up_the_run_of_the_first(factory: Callable[...
     task.run()
     assert len(calls(emulator, "Pipelines_CreateRun")) == 1
     assert task.ti.report["runs"][0]["status"] == "Succeeded"
+
+
+def broken_off(emulator: AdfEmulator, store: Store | None, *, cancel: bool) -> str:
+    """Let a first try break off, its rerun perhaps being cancelled, as a kill does. :return: the rerun."""
+    with pytest.raises(WaitTimedOut):
+        rerun(store, run_ids=FAILED, timeout=30).run()
+    (entry,) = calls(emulator, "Pipelines_CreateRun")
+    new_run_id = str(entry.answer["runId"])
+    if cancel:
+
+        async def kill(client: FactoryClient) -> None:
+            await client.cancel_pipeline_run(new_run_id, is_recursive=True)
+
+        talk(emulator, kill)
+    return new_run_id
+
+
+def cleared(store: Store | None, **parameters: Any) -> Task:
+    """Return the task in the try after a person's clear, at which Airflow raises ``max_tries``."""
+    task = rerun(store, run_ids=FAILED, **parameters)
+    task.ti.max_tries = 3  # type: ignore[attr-defined]
+    return task
+
+
+def test_after_a_clear_a_cancelled_rerun_is_followed_by_another_once_it_has_ended(
+    factory: Callable[..., AdfEmulator],
+) -> None:
+    emulator = factory(FACTORY)
+    store = Store()
+    first = broken_off(emulator, store, cancel=True)
+    assert statuses(emulator)[first] == "Canceling"
+    task = cleared(store)
+    task.run()
+    assert statuses(emulator)[first] == "Cancelled"
+    _, again = calls(emulator, "Pipelines_CreateRun")
+    assert task.ti.report["run_ids"] == [again.answer["runId"]] != [first]
+
+
+def test_after_a_clear_a_rerun_that_goes_on_is_taken_up(factory: Callable[..., AdfEmulator]) -> None:
+    emulator = factory(FACTORY)
+    store = Store()
+    first = broken_off(emulator, store, cancel=False)
+    task = cleared(store)
+    task.run()
+    assert task.ti.report["run_ids"] == [first]
+    assert len(calls(emulator, "Pipelines_CreateRun")) == 1
+
+
+def test_an_automatic_retry_starts_nothing_on_top_of_a_cancelled_rerun(
+    factory: Callable[..., AdfEmulator],
+) -> None:
+    emulator = factory(FACTORY)
+    store = Store()
+    first = broken_off(emulator, store, cancel=True)
+    with pytest.raises(RunsNotAsWanted, match=rf"its rerun {first} is Cancelled"):
+        rerun(store, run_ids=FAILED).run()
+    assert len(calls(emulator, "Pipelines_CreateRun")) == 1
+
+
+def test_a_retry_after_the_clear_knows_the_second_rerun(factory: Callable[..., AdfEmulator]) -> None:
+    emulator = factory(FACTORY)
+    store = Store()
+    broken_off(emulator, store, cancel=True)
+    with pytest.raises(WaitTimedOut):
+        cleared(store, timeout=30).run()
+    task = cleared(store)
+    task.run()
+    _, again = calls(emulator, "Pipelines_CreateRun")
+    assert task.ti.report["run_ids"] == [again.answer["runId"]]
+
+
+def test_without_a_store_a_clear_starts_nothing_on_top_of_a_cancelled_rerun(
+    factory: Callable[..., AdfEmulator],
+) -> None:
+    emulator = factory(FACTORY)
+    broken_off(emulator, None, cancel=True)
+    with pytest.raises(RunsNotAsWanted, match="is Cancelled"):
+        cleared(None).run()
+    assert len(calls(emulator, "Pipelines_CreateRun")) == 1
 
 
 def test_a_try_after_a_verdict_starts_a_new_run(factory: Callable[..., AdfEmulator]) -> None:

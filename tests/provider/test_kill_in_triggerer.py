@@ -1,0 +1,128 @@
+"""A deferred task that is killed cancels what it has started; a restart or a clear cancels nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.sdk.execution_time import task_runner
+
+from airflow_provider_adfruns.operators.cancel import AdfCancelPipelineRunOperator
+from airflow_provider_adfruns.operators.rerun import AdfRerunTumblingWindowRunsOperator
+from tests.conftest import calls
+from tests.provider.killed_task import RunningTaskInstance, Supervisor
+from tests.provider.scenarios import FAMILY, NOW
+from tests.provider.tasks import Task, statuses, through_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_adfruns.emulator import AdfEmulator
+
+    Start = Callable[..., AdfEmulator]
+
+WINDOWS: dict[str, Any] = {
+    "now": NOW,
+    "pipelines": {"load": {"seconds": 3600}, "report": {"seconds": 3600}},
+    "triggers": {
+        "hourly": {"pipeline": "load", "windows": [{"from": "-PT3H", "count": 3, "status": "Failed"}]},
+        "report": {
+            "pipeline": "report",
+            "dependsOn": [{"trigger": "hourly"}],
+            "windows": [{"from": "-PT3H", "count": 3, "status": "Failed"}],
+        },
+    },
+}
+RANGE = {"window_start": "2026-03-01T00:00:00Z", "window_end": "2026-03-01T06:40:00Z"}
+
+
+def deferred(trigger_name: str = "hourly", **parameters: Any) -> Any:
+    """Return the trigger of a task that has rerun windows and waits, as the triggerer makes it."""
+    task = Task(
+        AdfRerunTumblingWindowRunsOperator,
+        trigger_name=trigger_name,
+        deferrable=True,
+        **{**RANGE, **parameters},
+    )
+    return through_json(task.defer().trigger)
+
+
+def kill(
+    monkeypatch: pytest.MonkeyPatch, trigger: Any, state: str | None = "failed", map_index: int = -1
+) -> None:
+    """Do as the triggerer does after a person has acted on the task; its supervisor knows the state."""
+    key = "task" if map_index < 0 else f"task_{map_index}"
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor(state, key), raising=False)
+    ti = RunningTaskInstance()
+    ti.map_index = map_index
+    trigger._task_instance = ti
+    asyncio.run(trigger.on_kill())
+
+
+@pytest.mark.parametrize("map_index", [-1, 7])
+def test_a_killed_rerun_cancels_its_running_windows(
+    factory: Start, monkeypatch: pytest.MonkeyPatch, map_index: int
+) -> None:
+    emulator = factory(WINDOWS)
+    kill(monkeypatch, deferred(), map_index=map_index)
+    emulator.advance(60)
+    reruns = [call.effect["triggerRunId"] for call in calls(emulator, "TriggerRuns_Rerun")]
+    assert {statuses(emulator)[run_id] for run_id in reruns} == {"Cancelled"}
+
+
+def test_a_killed_rerun_cancels_windows_that_wait_on_dependencies_by_themselves(
+    factory: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator = factory(WINDOWS)
+    kill(monkeypatch, deferred("report"))
+    emulator.advance(60)
+    reruns = [call.effect["triggerRunId"] for call in calls(emulator, "TriggerRuns_Rerun")]
+    assert sorted(call.subject for call in calls(emulator, "TriggerRuns_Cancel")) == sorted(reruns)
+    assert calls(emulator, "PipelineRuns_Cancel") == []
+    assert {statuses(emulator)[run_id] for run_id in reruns} == {"Cancelled"}
+
+
+@pytest.mark.parametrize("state", ["deferred", "running", "queued", "scheduled", "restarting", None])
+def test_a_task_that_goes_on_or_was_cleared_cancels_nothing(
+    factory: Start, monkeypatch: pytest.MonkeyPatch, state: str | None
+) -> None:
+    emulator = factory(WINDOWS)
+    kill(monkeypatch, deferred(), state)
+    assert calls(emulator, "PipelineRuns_Cancel") == []
+
+
+def test_without_cancel_on_kill_the_windows_go_on(factory: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    emulator = factory(WINDOWS)
+    kill(monkeypatch, deferred(cancel_on_kill=False))
+    assert calls(emulator, "PipelineRuns_Cancel") == []
+
+
+def test_a_killed_cancel_undoes_nothing_and_sends_nothing(
+    factory: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator = factory(FAMILY)
+    task = Task(AdfCancelPipelineRunOperator, run_ids="day", deferrable=True)
+    trigger = through_json(task.defer().trigger)
+    before = len(emulator.journal)
+    kill(monkeypatch, trigger)
+    assert len(emulator.journal) == before
+
+
+def test_a_triggerer_that_restarts_cancels_nothing(factory: Start) -> None:
+    emulator = factory(WINDOWS)
+    trigger = deferred()
+
+    async def restart() -> None:
+        async def watch() -> None:
+            async for _ in trigger.run():
+                raise AssertionError("nothing has ended yet")
+
+        running = asyncio.ensure_future(watch())
+        await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait({running})
+        await trigger.cleanup()
+
+    asyncio.run(restart())
+    assert calls(emulator, "PipelineRuns_Cancel") == []
