@@ -73,6 +73,8 @@ def main() -> int:
     except StackError as error:
         say(f"NOT {error}")
         wrong.append("the stack itself")
+    except KeyboardInterrupt:
+        wrong.append("ended by a signal before its time")
     wrong += left_behind(services, ports)
     said = f"{len(chosen)} stories, {time.monotonic() - begun:.0f} s."
     say(f"NOT as it should be: {'; '.join(wrong)}. {said}" if wrong else f"All as it should be. {said}")

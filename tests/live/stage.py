@@ -78,6 +78,13 @@ class Stage:
             lambda: self._in_state(run, task_id, "deferred", tries) == tasks,
         )
 
+    def wait_for_its_trigger(self, run: DagRun, task_id: str = "rerun") -> None:
+        """Wait until the trigger of a deferred task runs: before, Airflow 3.3.2 tells nobody of a mark."""
+        self.wait(
+            f"the trigger of {task_id} of {run.dag_id} runs",
+            lambda: any(line.endswith(" starting") for line in run.log(task_id, 1).splitlines()),
+        )
+
     def wait_for_end(self, run: DagRun, state: str = "success", seconds: float = 180) -> None:
         """Wait until a DAG run has ended, and see how."""
         found = self.wait(f"{run.dag_id} has ended", lambda: _ended(run), seconds)

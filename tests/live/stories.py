@@ -27,6 +27,7 @@ def marked_while_deferred(stage: Stage) -> list[str]:
     )
     for run in (failed, success, untouched):
         stage.wait_until_deferred(run)
+        stage.wait_for_its_trigger(run)
     started = stage.evidence()
     marked = time.monotonic()
     failed.mark("rerun", "failed")
@@ -78,7 +79,7 @@ def cleared_while_deferred(stage: Stage) -> list[str]:
 
 def cleared_when_finished(stage: Stage) -> list[str]:
     """Cleared after success: nothing is due any more. After a failure: what failed again, alone."""
-    stage.begin(night("north", "south", rerun_seconds=60, failing_again=2))
+    stage.begin(night("north", "south", failing_again=2))
     failed = stage.start("live_rerun", {"trigger_name": "north", **window_range()})
     stage.wait_for_end(failed, "failed")
     failed.clear("rerun")
@@ -94,7 +95,7 @@ def worker_killed_while_submitting(stage: Stage) -> list[str]:
     """SIGKILL to the task and its supervisor in the midst of the reruns: the next try takes up the batch."""
     due = 60
     slow = {"operation": "TriggerRuns_Rerun", "delay_seconds": 45, "rate": 1.0}
-    stage.begin(night(due=due, rerun_seconds=60), slow)
+    stage.begin(night(due=due), slow)
     run = stage.start("live_rerun_retried", window_range(due))
     sent = stage.wait("some reruns are sent", lambda: len(_sent(stage)) >= 12 and len(_sent(stage)))
     stage.kill_worker(run)
@@ -166,7 +167,7 @@ def deadline(stage: Stage) -> list[str]:
 
 def retry_after_failure(stage: Stage) -> list[str]:
     """A window fails again: the retry is a new batch, of that window alone."""
-    stage.begin(night(rerun_seconds=60, failing_again=2))
+    stage.begin(night(failing_again=2))
     run = stage.start("live_rerun_retried", window_range())
     stage.wait_for_end(run)
     due = due_windows()
