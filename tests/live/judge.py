@@ -123,14 +123,6 @@ def untouched(evidence: Evidence, others: Collection[str]) -> str:
     return f"{len(others)} runs of others go on"
 
 
-def nothing_else_runs(evidence: Evidence, others: Collection[str]) -> str:
-    """See that nothing runs but what others started."""
-    wrong = evidence.alive() - set(others)
-    if wrong:
-        raise WrongError(f"runs that should not be left running: {sorted(wrong)}")
-    return "nothing of ours left running"
-
-
 def not_yet_cancelled(evidence: Evidence, runs: Collection[str]) -> dict[str, str]:
     """Return those of some pipeline runs that are neither Cancelled nor being cancelled."""
     statuses = evidence.pipeline_runs()
