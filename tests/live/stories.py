@@ -74,7 +74,10 @@ def cleared_while_deferred(stage: Stage) -> list[str]:
         lambda: run.task("rerun")["try_number"] > 1 or run.has_ended,
     )
     stage.wait_for_end(run)
-    return _all_is_well(stage)
+    taken_up = len(run.xcom("rerun")["windows"])
+    if taken_up != len(due_windows()):
+        raise WrongError(f"the second try reports {taken_up} windows: it has not taken up the batch")
+    return [f"the second try reports all {taken_up} windows", *_all_is_well(stage)]
 
 
 def cleared_when_finished(stage: Stage) -> list[str]:
