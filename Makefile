@@ -5,39 +5,71 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CLIENTS := .contract
+INSTALL := -m pip install --quiet --disable-pip-version-check
 CODE := airflow_provider_adfruns tests example_dags demo stack benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test chaos contract demo up live soak bench format clean
+.PHONY: help install check test test-oldest test-beside wheel chaos cancels contract demo up live soak bench format clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(READY) ## make .venv with everything pinned in constraints.txt
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python $(INSTALL) --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-check: $(READY) ## ruff, ruff format, mypy --strict, import contracts
+check: $(READY) ## ruff, ruff format, mypy --strict, import contracts, GitHub's files against their schemas
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
 
 test: $(READY) ## the whole test suite
 	$(BIN)/python -m pytest
 
+test-oldest: .oldest/.ready ## all that talks to Airflow or the SDK, on the oldest of everything supported
+	.oldest/bin/python -m pytest tests/adf tests/batch tests/provider
+
+.oldest/.ready: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv .oldest
+	.oldest/bin/python $(INSTALL) --constraint constraints-oldest.txt --editable '.[test]'
+	touch $@
+
+test-beside: .beside/.ready ## that the official Azure provider and this one get on
+	.beside/bin/python -m pytest tests/beside
+
+.beside/.ready: pyproject.toml constraints-beside.txt
+	$(PYTHON) -m venv .beside
+	.beside/bin/python $(INSTALL) --constraint constraints-beside.txt \
+		--editable '.[test]' apache-airflow-providers-microsoft-azure
+	touch $@
+
+wheel: $(READY) ## build wheel and source distribution, install the wheel on its own and see that all is there
+	rm -rf dist .wheel
+	$(BIN)/python -m build --outdir dist .
+	$(PYTHON) -m venv .wheel
+	.wheel/bin/python $(INSTALL) --constraint constraints.txt dist/*.whl pytest
+	.wheel/bin/python -P -m pytest --import-mode=importlib --confcutdir=tests/wheel tests/wheel
+
 chaos: $(READY) ## 200 nights of 300 windows under faults and kills, and beside them the blind loop
 	$(BIN)/python -m tests.chaos --seeds 200 --windows 300 --blind 20
+
+cancels: $(READY) ## 100 cancels of trees of 400 runs that go wrong, the sensor's verdict beside the truth
+	$(BIN)/python -m tests.cancels --seeds 100
 
 contract: $(READY) $(CLIENTS)/sdk9/.ready $(CLIENTS)/sdk1/.ready $(CLIENTS)/npm/.ready ## let other SDKs drive the emulator
 	$(BIN)/python -m tests.contract.clients --home $(CLIENTS)
 
 $(CLIENTS)/sdk%/.ready: tests/contract/clients/sdk%.txt
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	$(@D)/bin/python $(INSTALL) --requirement $<
 	touch $@
 
 $(CLIENTS)/npm/.ready: tests/contract/clients/package.json tests/contract/clients/package-lock.json
@@ -52,18 +84,19 @@ demo: $(READY) ## watch Airflow cancel and rerun runs of a local factory, checke
 up: $(READY) ## Airflow's UI on localhost with the example DAGs and a local factory; Ctrl-C ends everything
 	$(BIN)/python -m stack
 
-live: $(READY) ## users and bad days in a real Airflow, judged by the factory's journal; about 8 minutes
+live: $(READY) ## users and bad days in a real Airflow, judged by the journal; some 10 minutes
 	$(BIN)/python -m tests.live
 
 soak: $(READY) ## 200 deferred tasks in one triggerer for 10 minutes: its loop, memory and connections
 	$(BIN)/python -m tests.live.soak --tasks 200 --minutes 10
 
-bench: $(READY) ## what importing costs
+bench: $(READY) ## what importing and discovering the provider cost
 	$(BIN)/python -m benchmarks.import_time
+	$(BIN)/python -m benchmarks.discovery_time
 
 format: $(READY) ## let ruff format and mend
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) $(CLIENTS) .demo .stack .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(CLIENTS) .oldest .beside .wheel dist .demo .stack .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

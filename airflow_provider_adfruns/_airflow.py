@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 try:
     from airflow.sdk.configuration import conf
     from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException, AirflowTaskTimeout
+    from airflow.sdk.observability import stats
 except ImportError:  # Airflow 3.1
     from airflow.configuration import conf
     from airflow.exceptions import (  # type: ignore[no-redef]
@@ -14,6 +15,7 @@ except ImportError:  # Airflow 3.1
         AirflowSkipException,
         AirflowTaskTimeout,
     )
+    from airflow.stats import Stats as stats  # type: ignore[no-redef] # noqa: N813
 
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
@@ -24,6 +26,7 @@ __all__ = [
     "AirflowTaskTimeout",
     "default_deferrable",
     "has_retry_left",
+    "stats",
     "task_state",
 ]
 

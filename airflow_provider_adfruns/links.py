@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from airflow.sdk import BaseOperatorLink
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow.sdk import BaseOperator, Context
     from airflow.sdk.types import TaskInstanceKey
 
@@ -29,6 +31,11 @@ class AdfStudioLink(BaseOperatorLink):
         """
         del ti_key
         return str(getattr(operator, "studio_url", ""))
+
+
+def view_of(pipeline_run_ids: Sequence[str]) -> str:
+    """Return the page of ADF Studio's monitoring that shows pipeline runs: of the one, or of all."""
+    return f"pipelineruns/{pipeline_run_ids[0]}" if len(pipeline_run_ids) == 1 else "pipelineruns"
 
 
 def leave_link(context: Context, hook: AdfRunsHook, view: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from airflow_provider_adfruns.emulator import control, faults, routes
+from airflow_provider_adfruns.emulator import control, definitions, faults, routes
 from tests.contract.facts import FACTS
 
 PAGE = Path(__file__).parent / "emulator.md"
@@ -41,8 +41,18 @@ def _cell(text: str) -> str:
 
 
 def fault_words() -> str:
-    """Return what a fault can say, from its own documentation."""
-    text = re.sub(r"\n\s{8,}", " ", faults.Fault.__doc__ or "")
+    """Return what a fault can say."""
+    return _words(faults.Fault)
+
+
+def cancel_words() -> str:
+    """Return what can be said of a cancel."""
+    return _words(definitions.CancelScript)
+
+
+def _words(kind: type) -> str:
+    """Return what each parameter of a class means, from its own documentation."""
+    text = re.sub(r"\n\s{8,}", " ", kind.__doc__ or "")
     words = re.findall(r":param (\w+): (.*)", text)
     return "\n".join(
         ["| Word | Means |", "|---|---|"] + [f"| `{word}` | {_cell(does)} |" for word, does in words]
@@ -72,6 +82,7 @@ PARTS = {
     "operations": operations,
     "control calls": control_calls,
     "fault words": fault_words,
+    "cancel words": cancel_words,
     "example": example,
 }
 

@@ -1,7 +1,8 @@
-"""What the SDK hands back -> typed values; an answer that cannot be read is quoted in the error."""
+"""What comes back from the service: the ids an answer is known by, and its content read or refused."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from airflow_provider_adfruns.adf.errors import UnexpectedAnswer
@@ -20,33 +21,66 @@ class _FromWire(Protocol):
 Parsed = TypeVar("Parsed", bound=_FromWire)
 
 
-def body_of(response: Any, _: object, __: object) -> Any:
-    """Return an answer's JSON as it was on the wire; None for the empty bodies of the older generation."""
-    answer = response.http_response
-    return answer.json() if answer.text() else None
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer of the service, less its content; Microsoft's support finds a request by these ids.
+
+    :param action: what was asked, in words that name the run.
+    :param date: the service's time, as its Date header says it.
+    :param status: the HTTP status.
+    :param request_id: ``x-ms-request-id``, None if there is none.
+    :param correlation_request_id: ``x-ms-correlation-request-id``, likewise.
+    """
+
+    action: str
+    date: str | None
+    status: int
+    request_id: str | None
+    correlation_request_id: str | None
+
+    @classmethod
+    def of(cls, action: str, response: Any) -> Self:
+        """Read an answer's headers. :param response: azure-core's."""
+        headers = response.headers
+        return cls(
+            action,
+            headers.get("Date"),
+            response.status_code,
+            headers.get("x-ms-request-id"),
+            headers.get("x-ms-correlation-request-id"),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form, the ids under the names of their headers."""
+        return {
+            "action": self.action,
+            "date": self.date,
+            "status": self.status,
+            "x-ms-request-id": self.request_id,
+            "x-ms-correlation-request-id": self.correlation_request_id,
+        }
 
 
-def members(page: Any, address: FactoryAddress) -> list[Any]:
-    """Return the members of one page of a list or query. :raises UnexpectedAnswer: if it is none."""
+def members(address: FactoryAddress, page: Any) -> list[Any]:
+    """Return the members of one page of a list or query. :raises UnexpectedAnswer: if it is no page."""
     if isinstance(page, dict) and isinstance(page.get("value"), list):
         return list(page["value"])
-    raise unreadable("a query with a page", page, "it has no list 'value'", address)
+    raise unreadable(address, "a query with a page", page, "it has no list 'value'")
 
 
-def parsed(kind: type[Parsed], wire: Any, address: FactoryAddress) -> Parsed:
-    """Return the value that an answer's JSON stands for. :raises UnexpectedAnswer: if it cannot be read."""
+def parsed(address: FactoryAddress, kind: type[Parsed], wire: Any) -> Parsed:
+    """Read what the service has answered. :raises UnexpectedAnswer: if it cannot be read."""
     try:
         return kind.from_wire(wire)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise unreadable(f"with a {kind.__name__}", wire, error, address) from error
+        raise unreadable(address, f"with a {kind.__name__}", wire, error) from error
 
 
-def unreadable(what: str, wire: Any, why: Exception | str, address: FactoryAddress) -> UnexpectedAnswer:
-    """Return the error for an answer that makes no sense.
+def unreadable(address: FactoryAddress, what: str, wire: Any, why: Exception | str) -> UnexpectedAnswer:
+    """Return the error for an answer that cannot be read.
 
-    :param what: what was answered, to follow "answered".
-    :param wire: the answer, which is quoted.
-    :param why: what is wrong with it.
+    :param what: what was asked, and what came.
+    :param wire: the answer, of which the error quotes 500 characters.
     """
     reason = why if isinstance(why, str) else f"{type(why).__name__}: {why}"
     return UnexpectedAnswer(

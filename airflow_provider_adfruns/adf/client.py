@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adfruns.adf.answers import body_of, members, parsed, unreadable
+from airflow_provider_adfruns.adf.answers import members, parsed, unreadable
+from airflow_provider_adfruns.adf.calls import FactoryCalls
 from airflow_provider_adfruns.adf.errors import (
-    AuthenticationFailed,
-    FactoryNotFound,
-    NotFound,
     PipelineNotFound,
     PipelineRunNotFound,
     TriggerNotFound,
     TriggerRunNotFound,
-    UnexpectedAnswer,
 )
 from airflow_provider_adfruns.adf.model import ActivityRun, PipelineRun, Trigger, TriggerRun
 from airflow_provider_adfruns.adf.names import check_pipeline_name, check_run_id, check_trigger_name
-from airflow_provider_adfruns.adf.pacing import Bucket, Limit, Pacer, shared_pacer
-from airflow_provider_adfruns.adf.pause import elapsed, pause
-from airflow_provider_adfruns.adf.queries import query_body
-from airflow_provider_adfruns.adf.sharing import shared_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
-    from types import ModuleType
 
-    from airflow_provider_adfruns.adf.answers import Parsed
-    from airflow_provider_adfruns.adf.gate import WriteGate
-    from airflow_provider_adfruns.adf.identity import FactoryConnection
     from airflow_provider_adfruns.adf.queries import RunFilter
 
-_MOST_PAGES = 10_000
 
-
-class FactoryClient:
+class FactoryClient(FactoryCalls):
     """Talk to one factory; an async context manager.
 
     Clients that are open on one event loop and sign in alike share the SDK's client, and so its credential,
@@ -55,60 +40,10 @@ class FactoryClient:
     :param pacer: for a principal whose limits are not the documented ones, to be shared by all its clients;
         default this process's own for the principal in its subscription.
     :param gate: may be closed to stop all writes, which then raise ``WritesStopped``.
+
+    ``tally`` counts what became of its requests. ``answers`` are the latest 500 answers, oldest first, with
+    the ids by which Microsoft finds a request.
     """
-
-    def __init__(
-        self,
-        connection: FactoryConnection,
-        *,
-        trouble_budget_seconds: float | None = None,
-        pacer: Pacer | None = None,
-        gate: WriteGate | None = None,
-    ) -> None:
-        self.connection = connection
-        cap = connection.max_requests_per_second
-        self._cap = None if cap is None else Bucket(Limit(1, cap))
-        principal = connection.client_id or connection.conn_id
-        shared = shared_pacer(connection.arm_endpoint, connection.address.subscription_id, principal)
-        if trouble_budget_seconds is None:
-            trouble_budget_seconds = connection.trouble_budget_seconds
-        self._sending = (pacer or shared, trouble_budget_seconds, gate)
-        self._exit = AsyncExitStack()
-        self._sdk: Any = None  # azure's types would be imported with it
-        self._client: Any = None
-        self._caller: Any = None
-
-    async def __aenter__(self) -> Self:
-        self._sdk = await asyncio.to_thread(_import_sdk)
-        self._caller = self._sdk.Caller(*self._sending)
-        try:
-            self._client = await self._exit.enter_async_context(
-                shared_client(self.connection, self._sdk.build)
-            )
-        except ValueError as error:
-            raise AuthenticationFailed(
-                f"{self.connection.describe()} cannot sign in: {error} Complete the connection's fields."
-            ) from error
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._exit.aclose()
-
-    async def now(self) -> datetime:
-        """Return the time that the service's latest answer said, to the second; asks it if there was none.
-
-        Every comparison with a run's times uses this, never the worker's clock.
-        """
-        if self._caller.clock.latest is None:
-            await self.check_factory()
-        latest: datetime | None = self._caller.clock.latest
-        if latest is None:
-            raise UnexpectedAnswer(f"{self.connection.arm_endpoint} answers without a Date header.")
-        return latest
-
-    async def check_factory(self) -> None:
-        """Ask for the factory itself, to see that connection, permission and names are right."""
-        await self._call(self._client.factories.get, action="reading the factory", not_found=FactoryNotFound)
 
     async def get_pipeline_run(self, run_id: str) -> PipelineRun:
         """Get one pipeline run; strongly consistent, unlike queries (recorded).
@@ -121,7 +56,7 @@ class FactoryClient:
             action=f"reading pipeline run {run_id}",
             not_found=PipelineRunNotFound,
         )
-        return parsed(PipelineRun, wire, self.connection.address)
+        return parsed(self.connection.address, PipelineRun, wire)
 
     async def query_pipeline_runs(
         self,
@@ -129,12 +64,14 @@ class FactoryClient:
         last_updated_after: datetime,
         last_updated_before: datetime,
         filters: Sequence[RunFilter] = (),
+        most_pages: int | None = None,
     ) -> list[PipelineRun]:
         """Query the factory's pipeline runs, all pages, in no order; may lag some seconds behind.
 
         :param last_updated_after: only runs updated at this time or later.
         :param last_updated_before: only runs updated at this time or earlier; may lie ahead.
         :param filters: operands PipelineName, RunStart, RunEnd, Status, RunGroupId, LatestOnly.
+        :param most_pages: read at most so many, for whoever can do with some of the runs; default all.
         """
         return await self._query(
             PipelineRun,
@@ -145,6 +82,7 @@ class FactoryClient:
             last_updated_after,
             last_updated_before,
             filters,
+            most_pages,
         )
 
     async def query_trigger_runs(
@@ -308,23 +246,29 @@ class FactoryClient:
             action=f"reading trigger {trigger_name!r}",
             not_found=TriggerNotFound,
         )
-        return parsed(Trigger, wire, self.connection.address)
+        return parsed(self.connection.address, Trigger, wire)
 
     async def list_triggers(self) -> list[Trigger]:
         """List the factory's triggers, all pages."""
-        pages: list[Any] = []
+        answers: list[Any] = []
 
-        async def walk(*arguments: str, **options: Any) -> None:
+        async def walk(*arguments: str, raw_response_hook: Callable[[Any], None], **options: Any) -> None:
+            def keep(response: Any) -> None:
+                raw_response_hook(response)
+                answers.append(response.http_response.json())
+
             options.pop("cls")  # a list's callback gets parsed models; the hook sees the answers themselves
-            hook = lambda response: pages.append(response.http_response.json())  # noqa: E731
             async for _ in self._client.triggers.list_by_factory(
-                *arguments, raw_response_hook=hook, **options
+                *arguments, raw_response_hook=keep, **options
             ):
                 pass
 
         await self._call(walk, action="listing triggers")
-        address = self.connection.address
-        return [parsed(Trigger, wire, address) for page in pages for wire in members(page, address)]
+        return [
+            parsed(self.connection.address, Trigger, wire)
+            for page in answers
+            for wire in members(self.connection.address, page)
+        ]
 
     async def get_pipeline_name(self, pipeline_name: str) -> str:
         """Ask for a pipeline, and return its name as it was published: the API's paths do not mind the case.
@@ -338,71 +282,5 @@ class FactoryClient:
             not_found=PipelineNotFound,
         )
         if not isinstance(wire, dict) or "name" not in wire:
-            raise unreadable("with a pipeline", wire, "it has no name", self.connection.address)
+            raise unreadable(self.connection.address, "with a pipeline", wire, "it has no name")
         return str(wire["name"])
-
-    async def _query(
-        self,
-        kind: type[Parsed],
-        send: Callable[[Any], Any],
-        key: Callable[[Parsed], str],
-        after: datetime,
-        before: datetime,
-        filters: Sequence[RunFilter],
-    ) -> list[Parsed]:
-        """Collect all pages, each run once: runs may move between pages while they are read."""
-        found: dict[str, Parsed] = {}
-        token: str | None = None
-        for _ in range(_MOST_PAGES):
-            wire = await send(query_body(after, before, tuple(filters), token))
-            for member in members(wire, self.connection.address):
-                run = parsed(kind, member, self.connection.address)
-                found[key(run)] = run
-            following = wire.get("continuationToken")
-            if not following:
-                return list(found.values())
-            if following == token:
-                break
-            token = following
-        raise UnexpectedAnswer(
-            f"a query of {self.connection.address} does not end: its continuation token repeats. "
-            "Nothing was changed; try again later."
-        )
-
-    async def _call(
-        self,
-        operation: Callable[..., Any],
-        *arguments: Any,
-        action: str,
-        not_found: type[NotFound] = FactoryNotFound,
-        write: bool = False,
-        **options: Any,
-    ) -> Any:
-        """Run one operation of the SDK. :return: the answer's JSON. :raises AdfRunsError: for any failure."""
-        address = self.connection.address
-        while self._cap is not None and (wait := self._cap.take(elapsed())) > 0:
-            await pause(wait)
-        try:
-            return await operation(
-                address.resource_group_name,
-                address.factory_name,
-                *arguments,
-                cls=body_of,
-                caller=self._caller,
-                **options,
-            )
-        except self._sdk.AzureError as error:
-            raise self._sdk.translate(
-                error, action=action, connection=self.connection, write=write, not_found=not_found
-            ) from error
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            # the SDK, or the JSON parser, tripped over the answer; the latter keeps its text as ``doc``
-            if write:
-                raise self._sdk.unknown(action, f"it cannot be read: {error}") from error
-            raise unreadable(f"{action} with something", getattr(error, "doc", ""), error, address) from error
-
-
-def _import_sdk() -> ModuleType:
-    from airflow_provider_adfruns.adf import sdk  # noqa: PLC0415 - parsing a DAG must not import azure
-
-    return sdk

@@ -342,6 +342,15 @@ def open_credential(connection: FactoryConnection) -> AsyncTokenCredential:
         case Authentication.WORKLOAD_IDENTITY:
             return aio.WorkloadIdentityCredential(tenant_id=tenant_id, client_id=client_id, **options)
         case Authentication.DEFAULT:
-            return aio.DefaultAzureCredential(
+            chain = aio.DefaultAzureCredential(
                 managed_identity_client_id=client_id, workload_identity_tenant_id=tenant_id, **options
             )
+            # It gives its authority to every member but the workload identity (tried with 1.27), which would
+            # ask the public cloud's, and show it the federated token.
+            chain.credentials = tuple(
+                aio.WorkloadIdentityCredential(tenant_id=tenant_id, client_id=client_id, **options)
+                if isinstance(each, aio.WorkloadIdentityCredential)
+                else each
+                for each in chain.credentials
+            )
+            return chain

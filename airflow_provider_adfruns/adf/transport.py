@@ -26,6 +26,7 @@ from azure.core.exceptions import (
 from azure.core.pipeline.policies import AsyncHTTPPolicy, SansIOHTTPPolicy
 
 from airflow_provider_adfruns.adf.pause import elapsed, pause
+from airflow_provider_adfruns.adf.tally import Tally
 
 if TYPE_CHECKING:
     from azure.core.pipeline import PipelineRequest, PipelineResponse
@@ -141,12 +142,14 @@ class Caller:
     :param budget_seconds: how much time one request may spend on failed attempts and the waits between;
         waiting for throttling to end has a budget of its own.
     :param gate: asked before each attempt of a write, after the wait for the pace.
+    :param tally: counts what becomes of the requests.
     :param clock: the service's time, as this caller's own latest answer said.
     """
 
     pacer: Pacer
     budget_seconds: float
     gate: WriteGate | None
+    tally: Tally = field(default_factory=Tally)
     clock: ServiceTime = field(default_factory=ServiceTime)
 
 
@@ -196,11 +199,13 @@ class RepeatPolicy(AsyncHTTPPolicy[Any, Any]):
             await caller.pacer.admit(write=write)
             began = elapsed()
             throttled += began - asked_at
+            caller.tally.paused_seconds += began - asked_at
             attempt = await self._attempt(request, caller, write=write)
             if attempt.status == _UNAUTHORIZED and not has_new_token:
                 has_new_token = True  # the authentication policy has dropped the token that was refused
                 continue
             if attempt.status == _TOO_MANY_REQUESTS:
+                caller.tally.throttled += 1
                 if throttled > _THROTTLED_BUDGET_SECONDS:
                     return attempt.result()
                 continue  # the pacer's gate is closed until the service's Retry-After is over

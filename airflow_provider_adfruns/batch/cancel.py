@@ -18,9 +18,10 @@ from airflow_provider_adfruns.adf.errors import (
 from airflow_provider_adfruns.adf.model import PipelineRun, PipelineRunStatus
 from airflow_provider_adfruns.adf.pause import pause
 from airflow_provider_adfruns.batch.cancel_report import CancelOutcome, CancelReport
+from airflow_provider_adfruns.batch.final_watch import read_tree
 from airflow_provider_adfruns.batch.report import some
 from airflow_provider_adfruns.batch.run_selection import CancelOrder, in_waves
-from airflow_provider_adfruns.batch.watch import AHEAD, QUERY_LAG_PATIENCE, at_once, child_run_ids
+from airflow_provider_adfruns.batch.watch import AHEAD, QUERY_LAG_PATIENCE, at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -251,7 +252,8 @@ class _SelectionCancel:
 
     async def _cancel(self, runs: Sequence[PipelineRun]) -> None:
         """Cancel runs, wave by wave, as far as ``max_runs`` allows."""
-        for wave in in_waves(runs, self.order, queued_first=self.queued_first):
+        waves = in_waves(runs, self.order, queued_first=self.queued_first)
+        for number, wave in enumerate(waves, 1):
             to_cancel: list[PipelineRun] = []
             for run in wave:
                 if run.status not in self.selection.statuses and run.run_id not in self.outcomes:
@@ -261,12 +263,30 @@ class _SelectionCancel:
                     self.outcomes[run.run_id] = replace(outcome_of(run), problem=problem)
                 else:
                     to_cancel.append(run)
-            done = await at_once(
-                cancel_run(self.client, run, is_recursive=self.is_recursive) for run in to_cancel
-            )
-            for outcome in done:
-                first = self.outcomes.get(outcome.run_id, outcome)
-                self.outcomes[outcome.run_id] = replace(outcome, status_before=first.status_before)
+            await self._send(to_cancel)
+            if self.queued_first and number < len(waves) and wave[0].status is PipelineRunStatus.QUEUED:
+                await self._confirm()
+
+    async def _send(self, runs: Sequence[PipelineRun]) -> None:
+        for outcome in await at_once(
+            cancel_run(self.client, run, is_recursive=self.is_recursive) for run in runs
+        ):
+            first = self.outcomes.get(outcome.run_id, outcome)
+            self.outcomes[outcome.run_id] = replace(outcome, status_before=first.status_before)
+
+    async def _confirm(self) -> None:
+        """See that no queued run is left to start when the running ones are cancelled now.
+
+        A query that lags shows a run that is Queued as such all the same, since it was before.
+        """
+        try:
+            for _ in range(MOST_SENDS):
+                slipped = await self._still_going(await _select(self.client, self.selection))
+                if not slipped:
+                    return
+                await self._send(slipped)
+        except AdfRunsError as error:
+            log.warning("Whether all queued runs are cancelled is seen only at the next look: %s", error)
 
     def _room(self, also: Sequence[PipelineRun]) -> int:
         """Return how many runs may still be cancelled that were not before."""
@@ -299,49 +319,48 @@ async def _with_children_left(
 
     Those are all children of a cancel that is not recursive, and those of a run that had ended before.
     """
-
-    async def one(outcome: CancelOutcome) -> CancelOutcome:
-        if outcome.has_ended and not outcome.requested:
-            return await _name_children_left(
-                client, outcome, "it has ended, which no cancel reaches them through"
-            )
-        if is_recursive or outcome.problem:
-            return outcome
-        return await _name_children_left(client, outcome, "the cancel is not recursive")
-
-    return await at_once(one(outcome) for outcome in outcomes)
-
-
-async def _name_children_left(client: FactoryClient, outcome: CancelOutcome, why: str) -> CancelOutcome:
+    by_id = {each.run_id: each for each in outcomes}
+    unreached = {
+        run_id: "it has ended, which no cancel reaches them through"
+        if each.has_ended and not each.requested
+        else "the cancel is not recursive"
+        for run_id, each in by_id.items()
+        if (each.has_ended and not each.requested) or (not is_recursive and not each.problem)
+    }
+    if not unreached:
+        return list(by_id.values())
     try:
-        left = await _running_below(client, outcome.run_id)
+        tree = await read_tree(client, unreached)
     except AdfRunsError as error:
-        return replace(outcome, problem=f"which of its children run on could not be seen: {error}")
-    if left:
+        problem = f"which of its children run on could not be seen: {error}"
+        by_id.update((run_id, replace(by_id[run_id], problem=problem)) for run_id in unreached)
+        return list(by_id.values())
+    left: dict[str, list[str]] = {}
+    parents = {run.run_id: run.parent_run_id for run in tree}
+    for run in tree:
+        if not run.is_final and run.run_id not in by_id:
+            top = run.parent_run_id
+            while top is not None and top not in unreached:
+                top = parents.get(top)
+            left.setdefault(top or "", []).append(run.run_id)
+    for run_id, children in left.items():
         log.warning(
             "Pipeline run %s (%s) has started child runs that will run to completion, and are billed, since"
             " %s: %s. To end them, cancel them by their own ids.",
-            outcome.run_id,
-            outcome.name,
-            why,
-            some(left),
+            run_id,
+            by_id[run_id].name,
+            unreached[run_id],
+            some(children),
         )
-    return replace(outcome, left_running=tuple(left))
-
-
-async def _running_below(client: FactoryClient, run_id: str) -> list[str]:
-    """Return the runs below this one, at any depth, that are not final."""
-    ids = await child_run_ids(client, run_id)
-    children = await at_once(client.get_pipeline_run(child) for child in ids)
-    found = []
-    for child in children:
-        found += [] if child.status.is_final else [child.run_id]
-        found += await _running_below(client, child.run_id)
-    return found
+        by_id[run_id] = replace(by_id[run_id], left_running=tuple(children))
+    return list(by_id.values())
 
 
 def with_final_statuses(report: CancelReport, runs: Iterable[WatchedRun]) -> CancelReport:
-    """Enter what a watch has seen; children that it found besides are added to the report."""
+    """Enter what a watch has seen; children that it found besides are added to the report.
+
+    Their ``status_before`` is the one in which they were found.
+    """
     by_id = {run.run_id: run for run in runs}
     known = {each.run_id for each in report.runs}
     updated = [
@@ -349,7 +368,14 @@ def with_final_statuses(report: CancelReport, runs: Iterable[WatchedRun]) -> Can
         for each in report.runs
     ]
     children = [
-        CancelOutcome(run.kind, run.run_id, run.name, status=run.status, parent_run_id=run.parent_run_id)
+        CancelOutcome(
+            run.kind,
+            run.run_id,
+            run.name,
+            status_before=run.status_before,
+            status=run.status,
+            parent_run_id=run.parent_run_id,
+        )
         for run in by_id.values()
         if run.run_id not in known
     ]

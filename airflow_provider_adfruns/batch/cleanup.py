@@ -10,11 +10,12 @@ from airflow_provider_adfruns.adf.errors import PipelineRunNotFound, WaitTimedOu
 from airflow_provider_adfruns.batch.cancel import cancel_pipeline_runs
 from airflow_provider_adfruns.batch.cancel_report import CancelReport
 from airflow_provider_adfruns.batch.cancel_waiting import cancel_waiting_trigger_runs
+from airflow_provider_adfruns.batch.final_watch import RunsFinalWatch
 from airflow_provider_adfruns.batch.report import RerunBy, skipped_json
 from airflow_provider_adfruns.batch.rerun import find_new_runs
 from airflow_provider_adfruns.batch.selection import OnRunning, WindowSelection
 from airflow_provider_adfruns.batch.submit import RerunHistory
-from airflow_provider_adfruns.batch.watch import RunsFinalWatch, wait_until_done
+from airflow_provider_adfruns.batch.watch import wait_until_done
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
+from airflow_provider_adfruns.adf.model import TriggerRunStatus
 from airflow_provider_adfruns.batch.report import Step
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from airflow_provider_adfruns.batch.report import RerunReport
 
 
@@ -32,14 +36,26 @@ class Standing:
     @classmethod
     def of(cls, report: RerunReport) -> Self:
         """Count a report's windows."""
-        steps = [each.step for each in report.windows]
+        counted = Counter((each.step, each.status) for each in report.windows)
+        final = {status for _, status in counted if status and TriggerRunStatus(status).is_final}
+
+        def count(*steps: Step, among: Collection[str | None] | None = None) -> int:
+            return sum(
+                number
+                for (step, status), number in counted.items()
+                if step in steps and (among is None or status in among)
+            )
+
+        submitted = count(Step.SUBMITTED)
+        ended = count(Step.SUBMITTED, among=final)
+        done = count(Step.SUBMITTED, among={TriggerRunStatus.SUCCEEDED})
         return cls(
-            planned=steps.count(Step.PLANNED),
-            submitted=steps.count(Step.SUBMITTED),
-            unclear=steps.count(Step.UNCLEAR),
-            running=sum(each.is_awaited for each in report.windows),
-            done=sum(each.succeeded for each in report.windows),
-            failed=sum(each.step is not Step.UNCLEAR for each in report.failures),
+            planned=count(Step.PLANNED),
+            submitted=submitted,
+            unclear=count(Step.UNCLEAR),
+            running=submitted - ended,
+            done=done,
+            failed=ended - done + count(Step.REFUSED, Step.NOT_SENT),
         )
 
     def __str__(self) -> str:

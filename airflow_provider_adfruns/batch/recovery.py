@@ -297,12 +297,13 @@ async def _create_once(client: FactoryClient, outcome: RecoveryOutcome, manner: 
         try:
             known = await client.get_pipeline_run(chosen)
         except PipelineRunNotFound:
-            pass
+            client.tally.settled += bool(problem)
         except AdfRunsError as error:
             if not problem and isinstance(error, _SAME_FOR_EACH_RUN):
                 raise
             return replace(outcome, problem=problem or str(error))
         else:
+            client.tally.settled += bool(problem)
             return replace(outcome, status=str(known.status))
         await _check_time(client, manner.deadline)
         try:

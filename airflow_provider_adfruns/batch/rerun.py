@@ -195,33 +195,26 @@ def resumed_report(
     # a run that began just before the plan may have been hidden from it: it is somebody's rerun
     surely_seen = plan_reruns(history, selection, statuses, ledger.planned_at - QUERY_LAG_PATIENCE)
     judged = members | {each.window: each for each in surely_seen.members if not _is_rerun(members, each)}
-    families = by_window(history)
+    chosen, may_be_sent, families = frozenset(ledger.windows), ledger.may_be_sent, by_window(history)
     outcomes = []
-    skipped = [each for each in plan.exclusions if each.window not in set(ledger.windows)]
+    skipped = [each for each in plan.exclusions if each.window not in chosen]
     for window in ledger.windows:
         family = families.get(window)
         if not family:
-            skipped.append(
-                Exclusion(window, None, None, "its runs are older than the factory's history by now")
-            )
+            reason = "its runs are older than the factory's history by now"
+            skipped.append(Exclusion(window, None, None, reason))
         elif window in judged:
             base = _cancelled(family, ledger) or judged[window].run
-            outcomes.append(_resumed(window, family, base, ledger))
+            outcomes.append(_resumed(window, family, base, ledger, may_be_sent))
         else:
-            first = family[0]
-            changed = replace(
-                _outcome(first, window, Step.REFUSED), problem="its only run is not final any more"
-            )
-            outcomes.append(with_history(changed, family[1:], may_be_ours=window in ledger.may_be_sent))
+            changed = _outcome(family[0], window, Step.REFUSED)
+            changed = replace(changed, problem="its only run is not final any more")
+            outcomes.append(with_history(changed, family[1:]))
+    reason = "it was not to be rerun when this was planned"
     skipped.extend(
-        Exclusion(
-            window,
-            member.run.trigger_run_id,
-            member.run.status,
-            "it was not to be rerun when this was planned",
-        )
+        Exclusion(window, member.run.trigger_run_id, member.run.status, reason)
         for window, member in members.items()
-        if window not in set(ledger.windows)
+        if window not in chosen
     )
     return RerunReport(
         selection.trigger_name,
@@ -245,32 +238,41 @@ def _cancelled(family: Sequence[TriggerRun], ledger: Ledger) -> TriggerRun | Non
     return next((run for run in reversed(earlier) if run.status is TriggerRunStatus.CANCELLED), None)
 
 
-def _resumed(window: Window, family: Sequence[TriggerRun], base: TriggerRun, ledger: Ledger) -> WindowOutcome:
+def _resumed(
+    window: Window,
+    family: Sequence[TriggerRun],
+    base: TriggerRun,
+    ledger: Ledger,
+    may_be_sent: frozenset[Window],
+) -> WindowOutcome:
     """Judge a window by what has come after the run that was to be rerun."""
     newer = [run for run in family if run.timestamp > base.timestamp]
     is_theirs = window in ledger.theirs or (newer and newer[-1].timestamp < ledger.planned_at)
-    step = Step.UNCLEAR if is_theirs or window in ledger.may_be_sent else Step.PLANNED
-    outcome = _outcome(base, window, step)
-    return with_history(replace(outcome, rerun_by=RerunBy.SOMEBODY_ELSE) if is_theirs else outcome, newer)
+    step = Step.UNCLEAR if is_theirs or window in may_be_sent else Step.PLANNED
+    whose = RerunBy.SOMEBODY_ELSE if is_theirs else None
+    return with_history(replace(_outcome(base, window, step), rerun_by=whose), newer)
 
 
 class RerunWatch:
-    """The reruns of a report, until each awaited window's latest run is final.
+    """The reruns of a report, until each awaited window's latest run is final, or there is room for more.
 
     :param client: the factory.
     :param report: a submitted rerun; ``report`` holds what was seen last.
+    :param max_in_flight: while windows are still planned the watch is done as soon as a quarter of this many,
+        or all of them, may be sent.
     """
 
-    def __init__(self, client: FactoryClient, report: RerunReport) -> None:
+    def __init__(self, client: FactoryClient, report: RerunReport, max_in_flight: int | None = None) -> None:
         self._client = client
+        self._max_in_flight = max_in_flight
         self._history = RerunHistory(client, report.trigger_name, report.planned_at)
         self._progress = Progress()
         self._said = ""
         self.report = report
 
     async def look(self) -> bool:
-        """Look once. :return: whether every awaited window is final."""
-        if not any(outcome.is_awaited for outcome in self.report.windows):
+        """Look once. :return: whether every awaited window is final, or there is room for planned ones."""
+        if self._is_done():
             return True
         if not self._said:
             await self._say()
@@ -279,7 +281,14 @@ class RerunWatch:
             with_history(outcome, self._history.newer(outcome)) for outcome in self.report.windows
         )
         await self._say()
-        return not any(outcome.is_awaited for outcome in self.report.windows)
+        return self._is_done()
+
+    def _is_done(self) -> bool:
+        awaited = sum(outcome.is_awaited for outcome in self.report.windows)
+        planned = len(self.report.planned)
+        if self._max_in_flight is None or not planned:
+            return not awaited
+        return self._max_in_flight - awaited >= min(planned, max(1, self._max_in_flight // 4))
 
     @property
     def all_visible(self) -> bool:
@@ -292,7 +301,7 @@ class RerunWatch:
             f"window {each.window} ({each.status or 'its rerun is not visible yet'})"
             for each in self.report.windows
             if each.is_awaited
-        ]
+        ] + [f"window {each.window} (not sent yet)" for each in self.report.planned]
 
     def progress(self) -> str:
         """Say in one line how far it is, how fast it goes and when it will end."""

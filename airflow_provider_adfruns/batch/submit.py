@@ -71,21 +71,19 @@ class RerunHistory:
         )
 
 
-def with_history(
-    outcome: WindowOutcome, newer: Sequence[TriggerRun], *, may_be_ours: bool = False
-) -> WindowOutcome:
+def with_history(outcome: WindowOutcome, newer: Sequence[TriggerRun]) -> WindowOutcome:
     """Take over what the factory shows of a window's reruns: whoever sent them, nothing is left to send.
 
-    One run is this batch's if this batch sent it or may have; of several the latest is somebody else's, since
-    this batch sends a window again only where no rerun of it shows.
+    One run is this batch's if this batch sent it, or may have as far as is known: what has been settled as
+    not carried out is not known to be sent any more. Of several the latest is somebody else's, since this
+    batch sends a window again only where no rerun of it shows.
 
     :param newer: the window's runs since the one to be rerun, from the oldest to the newest.
-    :param may_be_ours: whether this batch may have sent it, which an unclear step says already.
     """
     if not newer:
         return outcome
     latest = newer[-1]
-    is_ours = outcome.rerun_by is RerunBy.THIS_BATCH or outcome.step is Step.UNCLEAR or may_be_ours
+    is_ours = outcome.rerun_by is RerunBy.THIS_BATCH or outcome.step is Step.UNCLEAR
     if len(newer) > 1 or outcome.rerun_by is RerunBy.SOMEBODY_ELSE:
         is_ours = False
     note = outcome.note
@@ -111,6 +109,7 @@ class Rules:
     :param max_in_flight: how many windows may run at a time; None for no limit.
     :param newest_first: the order; else the oldest window first.
     :param poll_interval: seconds between looks while there is no room in flight.
+    :param leaves_when_full: do not wait for room: return, for the caller to come back when there is some.
     :param deadline: after this time of the service nothing more is sent; None for no such time. Requests that
         are on their way then, eight at most, may still arrive.
     """
@@ -119,6 +118,7 @@ class Rules:
     max_in_flight: int | None = None
     newest_first: bool = False
     poll_interval: float = 30.0
+    leaves_when_full: bool = False
     deadline: datetime | None = None
 
 
@@ -145,14 +145,19 @@ class Submission:
         self._progress = Progress()
         self._history = RerunHistory(client, report.trigger_name, report.planned_at)
         self._outcomes = {outcome.window: outcome for outcome in report.windows}
-        self._unanswered: set[Window] = set()
         self._under_way: set[Window] = set()
         self._stopped: AdfRunsError | None = None
+        self._is_full = False
 
     @property
     def stopped(self) -> AdfRunsError | None:
-        """What ended the submission early, so the rest was not even tried: sign-in, permission, deadline."""
+        """What ended the submission early, so that the rest was not sent: sign-in, permission or deadline."""
         return self._stopped
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has left, by its rules, since there was no room for what is still planned."""
+        return self._is_full
 
     @property
     def report(self) -> RerunReport:
@@ -177,10 +182,12 @@ class Submission:
             if not planned:
                 break
             await self._send_planned()
+            if self._is_full:
+                return self.report
             await self._settle()
             fruitless = 0 if len(self._at(Step.PLANNED)) < planned else fruitless + 1
         if isinstance(self._stopped, WaitTimedOut):
-            self._stopped = self._leave_unsent()
+            return self._ended_by_deadline()
         for outcome in self._at(Step.PLANNED):
             reason = self._stopped or "it was not sent: the service refused it again and again"
             self._outcomes[outcome.window] = replace(
@@ -188,19 +195,17 @@ class Submission:
             )
         return self.report
 
-    def _leave_unsent(self) -> WaitTimedOut | None:
-        """Note what the deadline has left over. :return: None if that is nothing: the wait goes on."""
-        unsent = self._at(Step.PLANNED)
-        for outcome in unsent:
-            problem = "it was not sent: the deadline came first"
-            self._outcomes[outcome.window] = replace(outcome, step=Step.NOT_SENT, problem=problem)
-        if not unsent:
-            return None
-        return WaitTimedOut(
-            f"the deadline {self._rules.deadline} came before all was sent. {len(unsent)} windows were not"
-            f" sent: {some([str(each.window) for each in unsent])}. What was sent goes on; send the rest with"
-            " a later deadline or a larger timeout."
-        )
+    def _ended_by_deadline(self) -> RerunReport:
+        """Say what is left over; if that is nothing, the deadline has ended only the wait."""
+        left = [str(outcome.window) for outcome in self._at(Step.PLANNED)]
+        self._stopped = None
+        if left:
+            self._stopped = WaitTimedOut(
+                f"the deadline {self._rules.deadline} came before all was sent. {len(left)} windows of"
+                f" trigger {self._report.trigger_name!r} were not sent: {some(left)}. What was sent goes"
+                " on; send the rest with a later deadline or a larger timeout."
+            )
+        return self.report
 
     async def _is_over(self) -> bool:
         """Say whether nothing more is to be sent."""
@@ -218,31 +223,32 @@ class Submission:
     async def _look(self) -> None:
         await self._history.look()
         for window, outcome in self._outcomes.items():
-            self._outcomes[window] = with_history(
-                outcome, self._history.newer(outcome), may_be_ours=window in self._unanswered
-            )
+            self._outcomes[window] = with_history(outcome, self._history.newer(outcome))
 
     async def _settle(self) -> None:
         """Look for what is unclear until it shows, or has had time enough to show."""
-        if not self._at(Step.UNCLEAR):
+        asked = len(self._at(Step.UNCLEAR))
+        if not asked:
             return
         until: datetime | None = None
         while True:
+            began = await self._client.now()
             await self._look()
             unclear = len(self._at(Step.UNCLEAR))
             if not unclear:
+                self._client.tally.settled += asked
                 return
+            if until is not None and began > until:
+                break
             now = await self._client.now()
             if until is None:  # the look was answered after all that was sent before it
                 until = now + timedelta(seconds=self._rules.settle_seconds)
                 log.info("Looking for %d reruns whose answer was lost, until %s", unclear, until)
-            elif now > until:
-                break  # and `_send_planned` looks once more, from here on
             await pause(min(_LOOK_SECONDS, max((until - now).total_seconds(), 1.0)))
         for outcome in self._at(Step.UNCLEAR):
             log.info("Window %s: no rerun has shown, so it was not carried out", outcome.window)
-            self._unanswered.add(outcome.window)
             self._outcomes[outcome.window] = replace(outcome, step=Step.PLANNED, problem="")
+        self._client.tally.settled += asked
 
     async def _send_planned(self) -> None:
         """Send what is planned, a few windows at a time, looking before each few what others have done."""
@@ -255,6 +261,8 @@ class Submission:
                 await self._settle()  # what is unclear may be running, and would not be counted
             await self._look()
             room = await self._room()
+            if not room:
+                return
             chunk = planned[position : position + min(_CHUNK, room)]
             position += len(chunk)
             chunk = [each for each in chunk if self._is_planned(each)]
@@ -273,17 +281,18 @@ class Submission:
         return self._outcomes[outcome.window].step is Step.PLANNED
 
     async def _room(self) -> int:
-        """Wait until another window may run. :return: how many."""
+        """Wait until another window may run. :return: how many, 0 if none are to be sent any more."""
         limit = self._rules.max_in_flight
-        while limit is not None:
+        while not await self._is_over():
             running = sum(outcome.is_awaited for outcome in self._outcomes.values())
-            if running < limit:
-                return limit - running
-            if await self._is_over():
+            if limit is None or running < limit:
+                return _CHUNK if limit is None else limit - running
+            if self._rules.leaves_when_full:
+                self._is_full = True
                 return 0
             await pause(self._rules.poll_interval)
             await self._look()
-        return _CHUNK
+        return 0
 
     async def _send(self, outcome: WindowOutcome) -> None:
         if await self._is_over():

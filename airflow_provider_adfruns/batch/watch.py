@@ -1,4 +1,4 @@
-"""Follow many runs to their end: one watch a task, by factory queries of what changed since the last look."""
+"""Waiting for runs: what is known of one, look after look until a deadline, and since when to query."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
-from airflow_provider_adfruns.adf.errors import TriggerRunNotFound, WaitTimedOut
+from airflow_provider_adfruns.adf.errors import WaitTimedOut
 from airflow_provider_adfruns.adf.pause import pause
-from airflow_provider_adfruns.adf.queries import HISTORY, RunFilter
+from airflow_provider_adfruns.adf.queries import RunFilter
 from airflow_provider_adfruns.batch.report import columns, some
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping, Sequence
 
     from airflow_provider_adfruns.adf.client import FactoryClient
-    from airflow_provider_adfruns.adf.model import PipelineRun, TriggerRun
+    from airflow_provider_adfruns.adf.model import TriggerRun
 
 _Result = TypeVar("_Result")
 
@@ -31,13 +31,21 @@ AHEAD = timedelta(days=1)
 
 _OVERLAP = timedelta(minutes=2)
 _FULL_LOOK_EVERY = 20
-_FEW_RUNS = 20
 _AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class WatchedRun:
-    """The latest that is known of a run."""
+    """The latest that is known of a run.
+
+    :param kind: ``pipeline`` or ``trigger``.
+    :param name: the pipeline's or trigger's name.
+    :param parent_run_id: the pipeline run whose ExecutePipeline activity has started it; None if nobody's.
+    :param status_before: its status when it was first seen.
+    :param started_at: when it began, None for a trigger run.
+    :param ended_at: when it ended, None while it is not final and for a trigger run.
+    :param canceling_since: since when it is known to be, or to have been, Canceling; None if it never was.
+    """
 
     kind: str
     run_id: str
@@ -45,9 +53,13 @@ class WatchedRun:
     status: str
     is_final: bool
     parent_run_id: str | None = None
+    status_before: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    canceling_since: datetime | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON form."""
+        """Return the JSON form: times in ISO 8601."""
         return {
             "kind": self.kind,
             "run_id": self.run_id,
@@ -55,7 +67,25 @@ class WatchedRun:
             "status": self.status,
             "is_final": self.is_final,
             "parent_run_id": self.parent_run_id,
+            "status_before": self.status_before,
+            "started_at": _text(self.started_at),
+            "ended_at": _text(self.ended_at),
+            "canceling_since": _text(self.canceling_since),
         }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what ``to_json`` wrote."""
+        times = {name: _time(data[name]) for name in ("started_at", "ended_at", "canceling_since")}
+        return cls(**{**data, **times})
+
+
+def _text(time: datetime | None) -> str | None:
+    return time.isoformat() if time else None
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 class Watch(Protocol):
@@ -123,150 +153,6 @@ class ChangeQuery:
         return after, now + AHEAD
 
 
-class RunsFinalWatch:
-    """Pipeline runs, with all their children on request, and one trigger's runs, until all are final.
-
-    :param client: the factory.
-    :param pipeline_run_ids: pipeline runs to follow.
-    :param include_children: also the runs that ExecutePipeline activities of those started, at any depth.
-    :param trigger_name: the trigger of ``trigger_run_ids``.
-    :param trigger_run_ids: trigger runs to follow.
-    """
-
-    def __init__(
-        self,
-        client: FactoryClient,
-        *,
-        pipeline_run_ids: Iterable[str] = (),
-        include_children: bool = False,
-        trigger_name: str | None = None,
-        trigger_run_ids: Iterable[str] = (),
-    ) -> None:
-        self._client = client
-        self._include_children = include_children
-        self._trigger_name = trigger_name
-        self._pipeline_run_ids = list(pipeline_run_ids)
-        self._trigger_run_ids = list(trigger_run_ids)
-        self._runs: dict[str, WatchedRun] = {}
-        self._searched_when_final: set[str] = set()
-        self._earliest_start: datetime | None = None
-        self._pipeline_changes: ChangeQuery | None = None
-        self._trigger_changes: ChangeQuery | None = None
-        self._missing_since: datetime | None = None
-
-    @property
-    def runs(self) -> list[WatchedRun]:
-        """The runs as last seen, children after the runs that were asked for."""
-        return list(self._runs.values())
-
-    def unfinished(self) -> list[str]:
-        """Name what is not final yet."""
-        named = [
-            f"{run.kind} run {run.run_id} ({run.name}, {run.status})" for run in self.runs if not run.is_final
-        ]
-        unseen = [run_id for run_id in self._trigger_run_ids if run_id not in self._runs]
-        return named + [f"trigger run {run_id} (not visible)" for run_id in unseen]
-
-    def progress(self) -> str:
-        """Say in one line how far it is."""
-        counts: dict[str, int] = {}
-        for run in self.runs:
-            counts[run.status] = counts.get(run.status, 0) + 1
-        final = sum(run.is_final for run in self.runs)
-        shown = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-        return f"{final} of {len(self.runs)} runs final: {shown}"
-
-    async def look(self) -> bool:
-        """Look once at all runs that are not final.
-
-        :return: whether all are final.
-        :raises PipelineRunNotFound: for an unknown pipeline run.
-        :raises TriggerRunNotFound: for a trigger run that stays out of queries for longer than they lag.
-        """
-        if self._pipeline_run_ids:
-            await self._look_at_pipeline_runs()
-        if self._trigger_run_ids:
-            await self._look_at_trigger_runs()
-        return not self.unfinished()
-
-    async def _look_at_pipeline_runs(self) -> None:
-        unseen = [run_id for run_id in self._pipeline_run_ids if run_id not in self._runs]
-        for run in await at_once(self._client.get_pipeline_run(run_id) for run_id in unseen):
-            self._see(run)
-        pending = [run.run_id for run in self.runs if run.kind == "pipeline" and not run.is_final]
-        if len(pending) > _FEW_RUNS:
-            await self._query_pipeline_runs()
-        elif not unseen:
-            for run in await at_once(self._client.get_pipeline_run(run_id) for run_id in pending):
-                self._see(run)
-        if self._include_children:
-            await self._find_children()
-
-    async def _query_pipeline_runs(self) -> None:
-        if self._pipeline_changes is None:
-            start = self._earliest_start or await self._client.now() - HISTORY
-            self._pipeline_changes = ChangeQuery(self._client, start)
-        after, before = await self._pipeline_changes.span()
-        for run in await self._client.query_pipeline_runs(
-            last_updated_after=after, last_updated_before=before
-        ):
-            parent = run.invoked_by.pipeline_run_id if run.invoked_by else None
-            if run.run_id in self._runs or (self._include_children and parent in self._runs):
-                self._see(run)
-
-    async def _find_children(self) -> None:
-        """Search each run's activities at every look until it is final, and once after: some come late."""
-        searched: set[str] = set()
-        while todo := [
-            run
-            for run in self.runs
-            if run.kind == "pipeline"
-            and run.run_id not in searched
-            and run.run_id not in self._searched_when_final
-        ]:
-            families = await at_once(child_run_ids(self._client, run.run_id) for run in todo)
-            for run, children in zip(todo, families, strict=True):
-                searched.add(run.run_id)
-                if run.is_final:
-                    self._searched_when_final.add(run.run_id)
-                new = [child for child in children if child not in self._runs]
-                for child in await at_once(self._client.get_pipeline_run(child) for child in new):
-                    self._see(child, parent_run_id=run.run_id)
-
-    async def _look_at_trigger_runs(self) -> None:
-        if self._trigger_changes is None:
-            self._trigger_changes = ChangeQuery(self._client, await self._client.now() - HISTORY)
-        wanted = set(self._trigger_run_ids)
-        if all(run_id in self._runs and self._runs[run_id].is_final for run_id in wanted):
-            return
-        for run in await query_trigger(self._client, self._trigger_name or "", self._trigger_changes):
-            if run.trigger_run_id in wanted:
-                self._runs[run.trigger_run_id] = WatchedRun(
-                    "trigger", run.trigger_run_id, run.trigger_name, run.status, run.status.is_final
-                )
-        missing = sorted(wanted - set(self._runs))
-        if not missing:
-            self._missing_since = None
-            return
-        self._missing_since = self._missing_since or await self._client.now()
-        if await self._client.now() - self._missing_since > QUERY_LAG_PATIENCE:
-            raise TriggerRunNotFound(
-                f"trigger {self._trigger_name!r} of {self._client.connection.address} has no run"
-                f" {some(missing)} within the last 45 days. Check the ids and the trigger's name."
-            )
-
-    def _see(self, run: PipelineRun, parent_run_id: str | None = None) -> None:
-        parent = parent_run_id or (run.invoked_by.pipeline_run_id if run.invoked_by else None)
-        if run.run_start:
-            self._earliest_start = min(run.run_start, self._earliest_start or run.run_start)
-        known = self._runs.get(run.run_id)
-        if known and known.is_final:
-            return  # a lagging query cannot take a final status back
-        self._runs[run.run_id] = WatchedRun(
-            "pipeline", run.run_id, run.pipeline_name, run.status, run.status.is_final, parent
-        )
-
-
 async def query_trigger(client: FactoryClient, trigger_name: str, changes: ChangeQuery) -> list[TriggerRun]:
     """Query what changed of one trigger's runs."""
     after, before = await changes.span()
@@ -275,18 +161,6 @@ async def query_trigger(client: FactoryClient, trigger_name: str, changes: Chang
         last_updated_before=before,
         filters=[RunFilter("TriggerName", "Equals", (trigger_name,))],
     )
-
-
-async def child_run_ids(client: FactoryClient, run_id: str) -> list[str]:
-    """Return the ids of the runs that a pipeline run's ExecutePipeline activities have started."""
-    now = await client.now()
-    activities = await client.query_activity_runs(
-        run_id,
-        last_updated_after=now - HISTORY,
-        last_updated_before=now + AHEAD,
-        filters=[RunFilter("ActivityType", "Equals", ("ExecutePipeline",))],
-    )
-    return [activity.child_run_id for activity in activities if activity.child_run_id]
 
 
 async def at_once(calls: Iterable[Awaitable[_Result]]) -> list[_Result]:
@@ -309,13 +183,27 @@ async def at_once(calls: Iterable[Awaitable[_Result]]) -> list[_Result]:
     return done
 
 
-def runs_table(runs: Sequence[Mapping[str, Any]]) -> str:
-    """Return runs for people, a line each.
-
-    :param runs: as ``WatchedRun.to_json`` gives them.
-    """
-    rows = [("kind", "run", "name", "status", "started by")]
+def runs_table(runs: Sequence[WatchedRun]) -> str:
+    """Return runs for people, a line each; children stand indented below the run that started them."""
+    rows = [("kind", "run", "name", "was", "now")]
     rows.extend(
-        (run["kind"], run["run_id"], run["name"], run["status"], run["parent_run_id"] or "-") for run in runs
+        (run.kind, "  " * depth + run.run_id, run.name, run.status_before or "-", run.status)
+        for depth, run in family_order(runs)
     )
     return "\n".join(columns(rows))
+
+
+def family_order(runs: Sequence[WatchedRun]) -> list[tuple[int, WatchedRun]]:
+    """Return runs so that each stands after the one that started it, with how deep it stands."""
+    known = {run.run_id for run in runs}
+    children: dict[str | None, list[WatchedRun]] = {}
+    for run in runs:
+        parent = run.parent_run_id if run.parent_run_id in known else None
+        children.setdefault(parent, []).append(run)
+    ordered: list[tuple[int, WatchedRun]] = []
+    waiting = [(0, run) for run in reversed(children.get(None, []))]
+    while waiting:
+        depth, run = waiting.pop()
+        ordered.append((depth, run))
+        waiting.extend((depth + 1, child) for child in reversed(children.get(run.run_id, [])))
+    return ordered

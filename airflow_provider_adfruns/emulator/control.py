@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from airflow_provider_adfruns.emulator.exchange import Answer
 from airflow_provider_adfruns.emulator.faults import read_fault
 from airflow_provider_adfruns.emulator.reading import ScenarioError
 from airflow_provider_adfruns.emulator.scenario import load_scenario
+from airflow_provider_adfruns.emulator.scenario_past import read_cancel_words
 from airflow_provider_adfruns.emulator.state import NEWEST, factory_state
 
 if TYPE_CHECKING:
@@ -164,6 +165,12 @@ class Control:
             raise _RefusedError(HTTPStatus.NOT_FOUND, f"there is no fault {call.name}") from None
         return {"removed": int(call.name)}
 
+    def script_cancel(self, call: ControlCall) -> Any:
+        """Say how the cancel of a pipeline run goes, in the words of a scenario's `cancel`."""
+        script = read_cancel_words(call.body())
+        self._simulation.factory.pipelines.cancels.script(call.name, script)
+        return {"runId": call.name, "cancel": asdict(script)}
+
     def release(self, _: ControlCall) -> Any:
         """Let go of calls that hang or are delayed."""
         self._held.release()
@@ -279,6 +286,7 @@ ROUTES = (
     ControlRoute("POST", ("faults",), Control.add_faults),
     ControlRoute("DELETE", ("faults",), Control.clear_faults),
     ControlRoute("DELETE", ("faults", "*"), Control.remove_fault),
+    ControlRoute("PUT", ("cancels", "*"), Control.script_cancel),
     ControlRoute("POST", ("release",), Control.release),
     ControlRoute("GET", ("clock",), Control.clock),
     ControlRoute("POST", ("clock",), Control.move_clock),

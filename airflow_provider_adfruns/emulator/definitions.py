@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from airflow_provider_adfruns.emulator.parameters import merged
 from airflow_provider_adfruns.emulator.throttling import Throttling
@@ -62,12 +62,47 @@ class ActivityDefinition:
     wait_on_completion: bool = True
 
 
+class CancelWords(TypedDict, total=False):
+    """What can be said of a cancel, as keyword arguments; `CancelScript` says what it means."""
+
+    stuck: float
+    cancels_needed: int
+    unstopped: float
+    late_activity: float
+    late_child: float
+    late_seconds: float
+    starts_queued: float
+
+
+@dataclass(frozen=True, slots=True)
+class CancelScript:
+    """What goes wrong when a run is cancelled, each with a probability from 0 to 1.
+
+    :param stuck: the run stays Canceling for ever, and what it is doing stays in progress.
+    :param cancels_needed: a stuck run is cancelled after all when it is asked for this often. Default: never.
+    :param unstopped: what is in progress is not stopped but ends in its own time, and with it the run.
+    :param late_activity: an activity that has not begun, and starts no pipeline, begins during the cancel.
+    :param late_child: an activity that has not begun, and starts a pipeline, begins during the cancel.
+    :param late_seconds: so many seconds after the cancel; until then the run does not end. Default 30.
+    :param starts_queued: the first cancel of a queued run is accepted and does nothing.
+    """
+
+    stuck: float = 0.0
+    cancels_needed: int | None = None
+    unstopped: float = 0.0
+    late_activity: float = 0.0
+    late_child: float = 0.0
+    late_seconds: float = 30.0
+    starts_queued: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class PipelineDefinition:
     """A pipeline.
 
     :param concurrency: how many of its runs run at once, the others queue; None: no limit.
     :param cancel_seconds: how long cancelling a running activity takes.
+    :param cancel: what goes wrong when its runs are cancelled; None: nothing.
     :param parameters: the defaults of those of its parameters that have one.
     :param declared: the parameters a run can be given, as others are dropped; None: whatever it is given.
     :param document: the properties it was published with; None: told from the rest.
@@ -78,6 +113,7 @@ class PipelineDefinition:
     activities: tuple[ActivityDefinition, ...]
     concurrency: int | None = None
     cancel_seconds: float = 5.0
+    cancel: CancelScript | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     declared: frozenset[str] | None = None
     document: Mapping[str, Any] | None = None
@@ -228,6 +264,7 @@ class PastRun:
     """A pipeline run the history begins with, finished or still going.
 
     :param remaining_seconds: how long what is in progress still takes; None: as long as its definition says.
+    :param cancel: what goes wrong when it is cancelled; None: what its pipeline says.
     """
 
     pipeline: str
@@ -239,6 +276,7 @@ class PastRun:
     parameters: Mapping[str, str] = field(default_factory=dict)
     failed_activity: str | None = None
     remaining_seconds: float | None = None
+    cancel: CancelScript | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adfruns.emulator import refusals
+from airflow_provider_adfruns.emulator.cancelling import Cancels
 from airflow_provider_adfruns.emulator.history import History, past_activities
 from airflow_provider_adfruns.emulator.ids import IdSource
 from airflow_provider_adfruns.emulator.pipelines import PipelineRunner, QueueFullError, Start
@@ -64,7 +65,11 @@ class Factory:
             scenario.triggers, self._ids, self._timeline, scenario.rerun_waiting_seconds
         )
         self.pipelines = PipelineRunner(
-            scenario.pipelines, self._ids, self._timeline, self.triggers.pipeline_ended
+            scenario.pipelines,
+            self._ids,
+            self._timeline,
+            self.triggers.pipeline_ended,
+            Cancels(scenario.seed),
         )
         self.triggers.pipelines = self.pipelines
         History(scenario, self.pipelines, self.triggers, self._ids).load()

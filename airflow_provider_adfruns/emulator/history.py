@@ -80,6 +80,8 @@ class History:
     def _load_run(self, past: PastRun, named: dict[str, str]) -> None:
         run_id = past.run_id or self._ids.run_id()
         named[run_id] = named.get(past.group_of or "", past.group_of or run_id)
+        if past.cancel is not None:
+            self._pipelines.cancels.script(run_id, past.cancel)
         start = Start(
             definition=self._pipelines.definition(past.pipeline),
             parameters=past.parameters,

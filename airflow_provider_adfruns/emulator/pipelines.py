@@ -25,6 +25,7 @@ from airflow_provider_adfruns.emulator.store import RunStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from airflow_provider_adfruns.emulator.cancelling import Cancelling, Cancels
     from airflow_provider_adfruns.emulator.definitions import ActivityDefinition, PipelineDefinition
     from airflow_provider_adfruns.emulator.timeline import Timeline
 
@@ -53,6 +54,14 @@ class ActivityStopped:
 
 
 @dataclass(frozen=True, slots=True)
+class LateStart:
+    """An activity begins although its run is being cancelled."""
+
+    run_id: str
+    activity: str
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """What a new pipeline run begins with; see `PipelineRun` for the fields."""
 
@@ -74,6 +83,7 @@ class PipelineRunner:
 
     :param definitions: the factory's pipelines by name.
     :param on_end: told of every run that has ended.
+    :param cancels: how the cancels of its runs go.
     """
 
     def __init__(
@@ -82,7 +92,9 @@ class PipelineRunner:
         ids: IdSource,
         timeline: Timeline,
         on_end: Callable[[PipelineRun], None],
+        cancels: Cancels,
     ) -> None:
+        self.cancels = cancels
         self.runs: RunStore[PipelineRun] = RunStore()
         self._definitions = definitions
         self._usual_seconds = progress.usual_seconds(definitions)
@@ -94,6 +106,7 @@ class PipelineRunner:
         self._script_positions: Counter[tuple[str, str]] = Counter()
         timeline.on(ActivityDone, self._activity_done)
         timeline.on(ActivityStopped, self._activity_stopped)
+        timeline.on(LateStart, self._late_start)
 
     def definition(self, name: str) -> PipelineDefinition:
         """Return the pipeline of this name."""
@@ -152,12 +165,10 @@ class PipelineRunner:
     def cancel(self, run: PipelineRun, *, recursive: bool) -> list[str]:
         """Begin to cancel a run, with ``recursive`` its children of every depth too; return all ids touched.
 
-        What has ended stays as it is. Best effort: an activity that ends before it is stopped keeps its end.
+        What has ended stays as it is. Best effort: an activity that ends before it is stopped keeps its end,
+        and `CancelScript` says what else may happen. Cancelling again reaches what was not reached before.
         """
-        touched = []
-        if not run.is_final and run.current.status != PipelineStatus.CANCELING:
-            self._cancel_one(run)
-            touched.append(run.run_id)
+        touched = [run.run_id] if not run.is_final and self._cancel_one(run) else []
         if recursive:
             for child_id in run.children:
                 child = self.runs.get(child_id)
@@ -165,27 +176,57 @@ class PipelineRunner:
                     touched += self.cancel(child, recursive=True)
         return touched
 
-    def _cancel_one(self, run: PipelineRun) -> None:
+    def _cancel_one(self, run: PipelineRun) -> bool:
+        """Cancel a run, perhaps not for the first time; say whether that changed anything."""
         now = self._timeline.now
-        if run.current.status == PipelineStatus.QUEUED:
+        cancelling = self.cancels.count(run)
+        status = run.current.status
+        if status == PipelineStatus.QUEUED:
             # Nothing of it has begun, so nothing takes time.
-            self._queued[run.name].remove(run)
-            self._end(run, PipelineStatus.CANCELLED, "")
-            return
-        self.runs.update(run, replace(run.current, at=now, status=PipelineStatus.CANCELING))
-        for activity in _activities(run).values():
-            if activity.current.status == ActivityStatus.IN_PROGRESS:
-                seconds = _defined(run, activity.name).cancel_seconds
-                delay = run.definition.cancel_seconds if seconds is None else seconds
-                stopped = ActivityStopped(run.run_id, activity.name)
-                self._timeline.schedule(now + timedelta(seconds=delay), stopped)
+            if not cancelling.is_ignored:
+                self._queued[run.name].remove(run)
+                self._end(run, PipelineStatus.CANCELLED, "")
+            return not cancelling.is_ignored
+        begins = status != PipelineStatus.CANCELING
+        if begins:
+            self.runs.update(run, replace(run.current, at=now, status=PipelineStatus.CANCELING))
+            for name in cancelling.choose_late(progress.in_order(run.definition), _statuses(run)):
+                late = now + timedelta(seconds=cancelling.late_seconds)
+                self._timeline.schedule(late, LateStart(run.run_id, name))
+        return self._stop_activities(run, cancelling) or begins
+
+    def _stop_activities(self, run: PipelineRun, cancelling: Cancelling) -> bool:
+        """Ask activities in progress to stop, where they were not asked yet; say whether there were any."""
+        if cancelling.is_stuck or cancelling.unstopped:
+            return False
+        asked = [
+            activity.name
+            for activity in _activities(run).values()
+            if activity.current.status == ActivityStatus.IN_PROGRESS and activity.name not in cancelling.asked
+        ]
+        for name in asked:
+            seconds = _defined(run, name).cancel_seconds
+            delay = run.definition.cancel_seconds if seconds is None else seconds
+            stopped = ActivityStopped(run.run_id, name)
+            self._timeline.schedule(self._timeline.now + timedelta(seconds=delay), stopped)
+        cancelling.asked.update(asked)
+        return bool(asked)
+
+    def _late_start(self, event: LateStart) -> None:
+        run = self.runs.get(event.run_id)
+        cancelling = self.cancels.of(run) if run is not None else None
+        if run is not None and cancelling is not None:
+            cancelling.waiting.discard(event.activity)
+            self._start_activity(run, _defined(run, event.activity), self._timeline.now, None)
 
     def _proceed(self, run: PipelineRun, at: datetime, remaining_seconds: float | None = None) -> None:
         """Start what may start; end the run when nothing is left to do."""
         statuses = _statuses(run)
         ready, skipped = progress.ready_activities(run.definition.activities, statuses)
         if run.current.status == PipelineStatus.CANCELING:
-            if ActivityStatus.IN_PROGRESS not in statuses.values():
+            cancelling = self.cancels.of(run)
+            is_held = cancelling is not None and cancelling.waiting
+            if ActivityStatus.IN_PROGRESS not in statuses.values() and not is_held:
                 undone = bool(ready) or ActivityStatus.CANCELLED in statuses.values()
                 self._conclude(run, cancelled=undone)
             return
@@ -311,7 +352,9 @@ class PipelineRunner:
     def _running(self, run_id: str, activity_name: str) -> tuple[PipelineRun | None, ActivityRun | None]:
         run = self.runs.get(run_id)
         activity = None if run is None else _activities(run).get(activity_name)
-        if activity is None or activity.current.status != ActivityStatus.IN_PROGRESS:
+        if run is None or activity is None or activity.current.status != ActivityStatus.IN_PROGRESS:
+            return None, None
+        if self.cancels.is_stuck(run):
             return None, None
         return run, activity
 

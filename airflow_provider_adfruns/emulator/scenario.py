@@ -1,4 +1,4 @@
-"""A scenario's YAML made into definitions; its past is read in `scenario_past`, values in `reading`."""
+"""A scenario's YAML made into definitions: top and triggers; pipelines, past and limits are elsewhere."""
 
 from __future__ import annotations
 
@@ -6,13 +6,9 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow_provider_adfruns.emulator import progress
 from airflow_provider_adfruns.emulator.definitions import (
-    ActivityDefinition,
-    ActivityDependency,
     FactoryIdentity,
     Outcome,
-    OutcomeScript,
     Permission,
     PipelineDefinition,
     PipelineReference,
@@ -23,10 +19,10 @@ from airflow_provider_adfruns.emulator.definitions import (
     TriggerType,
     WindowDependency,
 )
-from airflow_provider_adfruns.emulator.parameters import as_text
-from airflow_provider_adfruns.emulator.reading import ScenarioError, Table, Value, read_yaml
+from airflow_provider_adfruns.emulator.reading import Table, Value, read_yaml
 from airflow_provider_adfruns.emulator.scenario_limits import read_faults, read_throttling
 from airflow_provider_adfruns.emulator.scenario_past import read_runs, read_script, read_windows
+from airflow_provider_adfruns.emulator.scenario_pipelines import read_parameters, read_pipelines
 from airflow_provider_adfruns.emulator.windows import Frequency, Grid
 
 if TYPE_CHECKING:
@@ -38,7 +34,6 @@ if TYPE_CHECKING:
 DEFAULT_SUBSCRIPTION = "00000000-0000-4000-8000-000000000001"
 DEFAULT_TENANT = "00000000-0000-4000-8000-000000000002"
 _DEPENDENCIES = ("TumblingWindowTriggerDependencyReference", "SelfDependencyTumblingWindowTriggerReference")
-_CONDITIONS = ("Succeeded", "Failed", "Completed", "Skipped")
 _TUMBLING = ("Minute", "Hour", "Month")
 _SCHEDULE = ("Minute", "Hour", "Day", "Week", "Month")
 _GRID_DAYS = 60
@@ -59,9 +54,7 @@ def load_scenario(scenario: str | Path | Mapping[str, Any], now: datetime | None
     seed, lag, waiting = top.take("seed"), top.take("query_lag_seconds"), top.take("rerun_waiting_seconds")
     factory = _factory(top.take("factory"))
     principals = _principals(top.take("principals"))
-    places = top.need("pipelines").table().rest()
-    pipelines = {name: _pipeline(name, value) for name, value in places.items()}
-    _check_pipelines(places, pipelines)
+    pipelines = read_pipelines(top.need("pipelines"))
     triggers: dict[str, TriggerDefinition] = {}
     windows: list[PastWindows] = []
     described = top.take("triggers")
@@ -150,84 +143,6 @@ def _make_principal(
     return Principal(name, client_id or made_up, secret or f"secret-of-{name}", object_id, permission)
 
 
-def _parameters(value: Value | None) -> dict[str, str]:
-    return {name: as_text(each.plain()) for name, each in value.table().rest().items()} if value else {}
-
-
-def _pipeline(name: str, value: Value) -> PipelineDefinition:
-    """Read a pipeline; one without ``activities`` is a single activity described in place."""
-    table = value.table()
-    concurrency, cancel, parameters = (
-        table.take("concurrency"),
-        table.take("cancel_seconds"),
-        table.take("parameters"),
-    )
-    activities = table.take("activities")
-    if activities is not None:
-        defined = tuple(_activity(each.table()) for each in activities.items())
-    else:
-        seconds, outcome = table.take("seconds"), table.take("outcome")
-        script = read_script(outcome) if outcome else OutcomeScript()
-        defined = (ActivityDefinition("Work", "Wait", seconds.number() if seconds else 60.0, script),)
-    table.done()
-    pipeline = PipelineDefinition(
-        name=name,
-        activities=defined,
-        concurrency=concurrency.integer(1) if concurrency else None,
-        cancel_seconds=cancel.number() if cancel else 5.0,
-        parameters=_parameters(parameters),
-        declared=frozenset(_parameters(parameters)) if parameters else None,
-    )
-    names = [activity.name for activity in defined]
-    for activity in defined:
-        for dependency in activity.depends_on:
-            if dependency.activity not in names:
-                value.fail(
-                    f"a pipeline whose activities exist: '{activity.name}' depends on '{dependency.activity}'"
-                )
-    if len(set(names)) != len(names) or not names:
-        value.fail("a pipeline with at least one activity, each of another name")
-    try:
-        progress.in_order(pipeline)
-    except ValueError as error:
-        raise ScenarioError(f"{value.source}, line {value.node.start_mark.line + 1}: {error}") from error
-    return pipeline
-
-
-def _activity(table: Table) -> ActivityDefinition:
-    name = table.need("name").text()
-    child, kind, seconds = table.take("pipeline"), table.take("type"), table.take("seconds")
-    outcome, cancel, wait = (
-        table.take("outcome"),
-        table.take("cancel_seconds"),
-        table.take("waitOnCompletion"),
-    )
-    depends_on = table.take("dependsOn")
-    table.done()
-    waits = wait.flag() if wait else True
-    usual = 1.0 if child and not waits else 60.0
-    return ActivityDefinition(
-        name=name,
-        type=kind.text() if kind else "ExecutePipeline" if child else "Wait",
-        seconds=seconds.number() if seconds else usual,
-        outcome=read_script(outcome) if outcome else OutcomeScript(),
-        depends_on=tuple(_activity_dependency(each) for each in depends_on.items()) if depends_on else (),
-        cancel_seconds=cancel.number() if cancel else None,
-        child_pipeline=child.text() if child else None,
-        wait_on_completion=waits,
-    )
-
-
-def _activity_dependency(value: Value) -> ActivityDependency:
-    if not value.is_table:
-        return ActivityDependency(value.text())
-    table = value.table()
-    name, conditions = table.need("activity").text(), table.take("dependencyConditions")
-    table.done()
-    words = tuple(each.choice(*_CONDITIONS) for each in conditions.items()) if conditions else ("Succeeded",)
-    return ActivityDependency(name, words)
-
-
 def _trigger(
     name: str, table: Table, now: datetime, pipelines: Mapping[str, PipelineDefinition]
 ) -> TriggerDefinition:
@@ -245,7 +160,7 @@ def _trigger(
     operation = table.take("operation_seconds")
     if depends_on is not None and len(depends_on.items()) > MOST_DEPENDENCIES:
         depends_on.fail(f"at most {MOST_DEPENDENCIES} dependencies")
-    pipeline, parameters = table.need("pipeline"), _parameters(table.take("parameters"))
+    pipeline, parameters = table.need("pipeline"), read_parameters(table.take("parameters"))
     for each in pipeline.items():
         if each.text() not in pipelines:
             each.fail("the name of a pipeline: " + ", ".join(pipelines))
@@ -313,19 +228,6 @@ def _dependency(trigger: str, value: Value) -> WindowDependency:
     return WindowDependency(
         upstream.text() if upstream else trigger, shift, size.duration() if size else None
     )
-
-
-def _check_pipelines(places: Mapping[str, Value], pipelines: Mapping[str, PipelineDefinition]) -> None:
-    for pipeline in pipelines.values():
-        for activity in pipeline.activities:
-            if activity.child_pipeline is not None and activity.child_pipeline not in pipelines:
-                places[pipeline.name].fail(
-                    f"a pipeline whose children exist: '{activity.name}' starts '{activity.child_pipeline}'"
-                )
-    try:
-        progress.usual_seconds(pipelines)
-    except ValueError as error:
-        raise ScenarioError(f"{next(iter(places.values())).source}: {error}") from error
 
 
 def _check_triggers(places: Mapping[str, Value], triggers: Mapping[str, TriggerDefinition]) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_provider_adfruns.emulator.definitions import (
+    CancelScript,
     Outcome,
     OutcomeScript,
     PastRun,
@@ -17,10 +19,10 @@ from airflow_provider_adfruns.emulator.definitions import (
     WindowPast,
 )
 from airflow_provider_adfruns.emulator.parameters import as_text
+from airflow_provider_adfruns.emulator.reading import ScenarioError, read_yaml
 from airflow_provider_adfruns.emulator.records import FINAL, PipelineStatus, TriggerStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
     from airflow_provider_adfruns.emulator.definitions import PipelineDefinition
@@ -111,6 +113,50 @@ def read_script(value: Value) -> OutcomeScript:
     return OutcomeScript(outcomes) if outcomes else value.fail("succeeded, failed, or a list of these")
 
 
+def read_cancel(value: Value) -> CancelScript:
+    """Read what goes wrong with cancels: probabilities, and what goes with them."""
+    table = value.table()
+    stuck, unstopped, late_activity, late_child, starts_queued = (
+        _chance(table.take(word))
+        for word in ("stuck", "unstopped", "late_activity", "late_child", "starts_queued")
+    )
+    needed, late = table.take("cancels_needed"), table.take("late_seconds")
+    table.done()
+    if needed is not None and not stuck:
+        needed.fail("beside 'stuck', for other runs need one cancel")
+    if late is not None and not (late_activity or late_child):
+        late.fail("beside 'late_activity' or 'late_child'")
+    return CancelScript(
+        stuck=stuck,
+        cancels_needed=needed.integer(2) if needed else None,
+        unstopped=unstopped,
+        late_activity=late_activity,
+        late_child=late_child,
+        late_seconds=late.number() if late else CancelScript().late_seconds,
+        starts_queued=starts_queued,
+    )
+
+
+def read_cancel_words(words: object) -> CancelScript:
+    """Read the same from keyword arguments or a JSON object; ScenarioError where they make no sense."""
+    if not isinstance(words, Mapping):
+        raise ScenarioError(f"how a cancel goes is a mapping of words, not {words!r}")
+    return read_cancel(read_yaml({"cancel": dict(words)}).table().need("cancel"))
+
+
+def _chance(value: Value | None) -> float:
+    if value is None:
+        return 0.0
+    text = value.text().casefold()
+    if text in {"true", "false"}:
+        return float(text == "true")
+    try:
+        chance = float(text)
+    except ValueError:
+        chance = -1.0
+    return chance if 0 <= chance <= 1 else value.fail("a probability from 0 to 1, true or false")
+
+
 def _exception(
     value: Value, trigger: TriggerDefinition, indices: range, now: datetime, usual: WindowPast
 ) -> tuple[list[int], WindowPast]:
@@ -181,6 +227,7 @@ def _run(value: Value, pipelines: Mapping[str, PipelineDefinition], now: datetim
     started, ended, run_id = table.take("started"), table.take("ended"), table.take("id")
     group_of, parameters = table.take("recovery_of"), table.take("parameters")
     failed, remaining = table.take("failed_activity"), table.take("remaining_seconds")
+    cancel = table.take("cancel")
     table.done()
     if pipeline.text() not in pipelines:
         pipeline.fail("the name of a pipeline: " + ", ".join(pipelines))
@@ -196,6 +243,8 @@ def _run(value: Value, pipelines: Mapping[str, PipelineDefinition], now: datetim
         (ended or started or value).fail(f"a time in order: started, then ended, then now ({now})")
     if end is not None and word not in FINAL:
         value.fail(f"a run without 'ended', for {word} means that it has not")
+    if cancel is not None and word in FINAL:
+        cancel.fail(f"absent, for a run that is {word} is not cancelled any more")
     run = PastRun(
         pipeline=definition.name,
         status=word,
@@ -208,6 +257,7 @@ def _run(value: Value, pipelines: Mapping[str, PipelineDefinition], now: datetim
         else {},
         failed_activity=failed.text() if failed else None,
         remaining_seconds=remaining.number() if remaining else None,
+        cancel=read_cancel(cancel) if cancel else None,
     )
     return [run] * (_many(count) if count else 1)
 

@@ -17,6 +17,7 @@ from airflow_provider_adfruns.emulator.control import Control
 from airflow_provider_adfruns.emulator.faults import Fault, FaultWords
 from airflow_provider_adfruns.emulator.held import HeldAnswers
 from airflow_provider_adfruns.emulator.scenario import load_scenario
+from airflow_provider_adfruns.emulator.scenario_past import read_cancel_words
 from airflow_provider_adfruns.emulator.service import Service
 from airflow_provider_adfruns.emulator.serving import listen, serving
 from airflow_provider_adfruns.emulator.simulation import Simulation
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
+    from airflow_provider_adfruns.emulator.definitions import CancelWords
     from airflow_provider_adfruns.emulator.journal import JournalEntry
     from airflow_provider_adfruns.emulator.wire import Generation
 
@@ -195,6 +197,18 @@ class AdfEmulator:
                 self._simulation.world.faults.clear()
             else:
                 self._simulation.world.faults.remove(number)
+
+    def script_cancel(self, run_id: str, **what: Unpack[CancelWords]) -> None:
+        """Say how the cancel of one pipeline run goes, whatever its pipeline says.
+
+        :param run_id: its id; the run need not exist yet.
+        :param what: what goes wrong, in the words of `CancelScript`, each True or a probability; nothing: all
+            goes well.
+        :raises ValueError: it has been cancelled already, or the words make no sense.
+        """
+        script = read_cancel_words(what)
+        with self._simulation.lock:
+            self._simulation.catch_up().pipelines.cancels.script(run_id, script)
 
     def release(self) -> None:
         """Let go of calls that hang or are delayed: what was processed is answered, else hung up on."""

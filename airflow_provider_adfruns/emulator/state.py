@@ -39,7 +39,10 @@ def factory_state(factory: Factory, *, windows: int = NEWEST, runs: int = NEWEST
             for place in factory.triggers.places.values()
             if not place.deleted
         ],
-        "pipelineRuns": [_pipeline_run(run) for run in factory.pipelines.runs.newest(runs)],
+        "pipelineRuns": [
+            _pipeline_run(run) | {"stuck": factory.pipelines.cancels.is_stuck(run)}
+            for run in factory.pipelines.runs.newest(runs)
+        ],
     }
 
 

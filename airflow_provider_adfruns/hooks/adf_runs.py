@@ -12,6 +12,7 @@ from airflow.sdk import BaseHook
 from airflow_provider_adfruns.adf.client import FactoryClient
 from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput
 from airflow_provider_adfruns.adf.identity import FactoryConnection, read_connection
+from airflow_provider_adfruns.metrics import tell_requests
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -76,13 +77,16 @@ class AdfRunsHook(BaseHook):
         return self._read(self.get_connection(self.azure_data_factory_conn_id))
 
     def _read(self, connection: Connection) -> FactoryConnection:
+        wrong = ""
         try:
             extra = json.loads(connection.extra) if connection.extra else {}
         except ValueError as error:
+            wrong = str(error)
+        if wrong:  # alone: the parser's error holds all that the field says
             raise InvalidInput(
-                f"the extra field of connection {self.azure_data_factory_conn_id!r} is not JSON ({error}). "
+                f"the extra field of connection {self.azure_data_factory_conn_id!r} is not JSON ({wrong}). "
                 'Expected an object such as {"tenantId": "...", "subscriptionId": "..."}.'
-            ) from error
+            )
         if not isinstance(extra, dict):
             raise InvalidInput(
                 f"the extra field of connection {self.azure_data_factory_conn_id!r} is not a JSON object."
@@ -108,7 +112,10 @@ class AdfRunsHook(BaseHook):
         async with FactoryClient(
             connection, trouble_budget_seconds=trouble_budget_seconds, gate=self._gate
         ) as client:
-            yield client
+            try:
+                yield client
+            finally:
+                self._tell(client)
 
     def run(
         self,
@@ -133,7 +140,10 @@ class AdfRunsHook(BaseHook):
             async with FactoryClient(
                 connection, trouble_budget_seconds=trouble_budget_seconds, gate=self._gate
             ) as client:
-                return await work(client)
+                try:
+                    return await work(client)
+                finally:
+                    self._tell(client)
 
         return asyncio.run(with_client())
 
@@ -159,11 +169,15 @@ class AdfRunsHook(BaseHook):
 
     def _close(self) -> None:
         if self._runner is not None and self._shared is not None:
+            self._tell(self._shared)
             try:
                 self._runner.run(self._shared.__aexit__())
             finally:
                 self._runner.close()
                 self._runner = self._shared = None
+
+    def _tell(self, client: FactoryClient) -> None:
+        tell_requests(client.tally, self.azure_data_factory_conn_id)
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask for the factory, and say what is wrong: secret, permission, names or network."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
 from airflow_provider_adfruns._airflow import default_deferrable
+from airflow_provider_adfruns._lazily import Lazily
 from airflow_provider_adfruns.adf.errors import InvalidInput
 from airflow_provider_adfruns.adf.gate import WriteGate
 from airflow_provider_adfruns.batch.selection import aware_time
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
 from airflow_provider_adfruns.links import AdfStudioLink, leave_link
+from airflow_provider_adfruns.metrics import tell_outcome
 from airflow_provider_adfruns.operators.kill import cancel_started
 from airflow_provider_adfruns.parameters import is_templated, positive
 from airflow_provider_adfruns.results import (
@@ -31,7 +34,12 @@ if TYPE_CHECKING:
     from airflow.sdk.bases.operatorlink import BaseOperatorLink
 
     from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.batch import deadline as deadlines
     from airflow_provider_adfruns.batch.kill import Kill
+else:
+    deadlines = Lazily("airflow_provider_adfruns.batch.deadline")
+
+log = logging.getLogger(__name__)
 
 DEFAULT_TIMEOUT_SECONDS = 24 * 60 * 60.0
 
@@ -175,14 +183,8 @@ class AdfRunsOperator(BaseOperator):
 
         :raises InvalidInput: for a deadline that is over.
         """
-        if self.deadline is None:
-            return
-        deadline, now = aware_time(self.deadline, "deadline"), await client.now()
-        if deadline <= now:
-            raise InvalidInput(
-                f"deadline: {deadline.isoformat()} is over; the service's clock says {now.isoformat()}."
-                " Nothing was changed. Expected a time to come."
-            )
+        if self.deadline is not None:
+            await deadlines.refuse_past(client, aware_time(self.deadline, "deadline"))
 
     async def end_of_wait(self, client: FactoryClient) -> datetime:
         """Return when sending and waiting end, if they begin now: after ``timeout``, or at ``deadline``."""
@@ -200,6 +202,7 @@ class AdfRunsOperator(BaseOperator):
         :return: what is in XCom: the result, or its summary where the whole is in a file.
         """
         left = dict(result)
+        tell_outcome(self, result)
         try:
             if self.result_path is not None:
                 left = self._leave_in_file(context, result, problems)
@@ -217,5 +220,5 @@ class AdfRunsOperator(BaseOperator):
             file = result_file(self.result_path, "result_path", context)
             return summary(result, problems, write_json(file, result, "result_path"))
         except InvalidInput as error:
-            self.log.warning("The whole result goes to XCom instead of a file: %s", error)
+            log.warning("The whole result goes to XCom instead of a file: %s", error)
             return dict(result)

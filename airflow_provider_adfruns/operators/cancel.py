@@ -18,6 +18,7 @@ from airflow_provider_adfruns.batch.run_selection import (
     select_runs,
 )
 from airflow_provider_adfruns.batch.selection import OnRunning, check_choice, listed, select_windows
+from airflow_provider_adfruns.links import view_of
 from airflow_provider_adfruns.operators.base import AdfRunsOperator
 from airflow_provider_adfruns.parameters import as_bool, count, is_templated
 
@@ -31,12 +32,14 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.batch import cancel as cancels
     from airflow_provider_adfruns.batch import cancel_report as reports
     from airflow_provider_adfruns.batch import cancel_waiting as waiting_cancels
+    from airflow_provider_adfruns.batch import final_watch as final_watches
     from airflow_provider_adfruns.batch import watch as watches
     from airflow_provider_adfruns.triggers import runs as triggers
 else:
     cancels = Lazily("airflow_provider_adfruns.batch.cancel")
     reports = Lazily("airflow_provider_adfruns.batch.cancel_report")
     waiting_cancels = Lazily("airflow_provider_adfruns.batch.cancel_waiting")
+    final_watches = Lazily("airflow_provider_adfruns.batch.final_watch")
     watches = Lazily("airflow_provider_adfruns.batch.watch")
     triggers = Lazily("airflow_provider_adfruns.triggers.runs")
 
@@ -101,7 +104,7 @@ class _CancelOperator(AdfRunsOperator):
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired."""
         self.link_to(context, self.view())
-        runs = [watches.WatchedRun(**run) for run in event["runs"]]
+        runs = [watches.WatchedRun.from_json(run) for run in event["runs"]]
         return self._finish(
             context, reports.CancelReport.from_json(event["report"]), runs, triggers.error_of(event)
         )
@@ -114,7 +117,7 @@ class _CancelOperator(AdfRunsOperator):
         deadline = await self.end_of_wait(client)
         if self.deferrable:
             return _Begun(report, deadline)
-        watch = watches.RunsFinalWatch(client, **self.watched(report))
+        watch = final_watches.RunsFinalWatch(client, **self.watched(report))
         try:
             await watches.wait_until_done(watch, client, poll_interval=self.poll_interval, deadline=deadline)
         except AdfRunsError as error:
@@ -258,8 +261,7 @@ class AdfCancelPipelineRunOperator(_CancelOperator):
 
     def view(self) -> str:
         """Return the page of the one run, or of all."""
-        run_ids = () if self.run_ids is None else check_run_ids(listed(self.run_ids))
-        return f"pipelineruns/{run_ids[0]}" if len(run_ids) == 1 else "pipelineruns"
+        return view_of(() if self.run_ids is None else check_run_ids(listed(self.run_ids)))
 
     async def request(self, client: FactoryClient, *, dry_run: bool) -> reports.CancelReport:
         """Ask for the cancels."""

@@ -95,8 +95,8 @@ def check_task_ids(task_ids: object) -> list[str]:
     ids = [str(each) for each in listed(task_ids, "task_ids", "task id") if isinstance(each, str) and each]
     if not ids or len(ids) != len(listed(task_ids, "task_ids", "task id")):
         raise InvalidInput(
-            f"task_ids: {task_ids!r} is not possible. Expected the ids of the tasks that have started runs, or"
-            " no task_ids at all for every task."
+            f"task_ids: {task_ids!r} is not possible. Expected the ids of the tasks that have started runs,"
+            " or no task_ids at all for every task."
         )
     return ids
 

@@ -45,7 +45,11 @@ def cancel_started(kill: kills.Kill, hook: AdfRunsHook, *, cancel_on_kill: bool,
     """
     until = time.monotonic() + ON_KILL_SECONDS
     is_timeout = isinstance(sys.exception(), AirflowTaskTimeout)  # on_kill is called while it is handled
-    ti: Any = get_current_context()["ti"]
+    try:
+        ti: Any = get_current_context()["ti"]
+    except RuntimeError:  # a signal after the task has ended, in a process that lives on, as dag.test()'s
+        log.warning("Killed when no task was running; nothing is cancelled. By hand: %s.", kill.by_hand())
+        return
     thread = ThreadPoolExecutor(1, "adfruns-on-kill")
     state: str | None = kills.UNKNOWN_STATE
     if cancel_on_kill and not is_timeout:

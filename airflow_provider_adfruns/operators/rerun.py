@@ -5,14 +5,18 @@ The operator for windows is here, the one for pipeline runs next door.
 
 from __future__ import annotations
 
-import uuid
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adfruns._lazily import Lazily
-from airflow_provider_adfruns.adf.errors import AdfRunsError
+from airflow_provider_adfruns.adf.errors import AdfRunsError, WaitTimedOut
 from airflow_provider_adfruns.batch.judgement import FailIf, check_fail_if
-from airflow_provider_adfruns.batch.selection import check_choice, rerunnable_statuses, select_windows
+from airflow_provider_adfruns.batch.selection import (
+    aware_time,
+    check_choice,
+    rerunnable_statuses,
+    select_windows,
+)
 from airflow_provider_adfruns.operators.base import AdfRunsOperator
 from airflow_provider_adfruns.operators.rerun_pipeline_run import AdfRerunPipelineRunOperator
 from airflow_provider_adfruns.operators.state import TaskLedger
@@ -20,26 +24,25 @@ from airflow_provider_adfruns.parameters import as_bool, count, is_templated, po
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
 
     from airflow.sdk import Context
 
     from airflow_provider_adfruns.adf.client import FactoryClient
-    from airflow_provider_adfruns.adf.model import TriggerRunStatus
     from airflow_provider_adfruns.batch import clearing
     from airflow_provider_adfruns.batch import kill as kills
     from airflow_provider_adfruns.batch import ledger as ledgers
+    from airflow_provider_adfruns.batch import opening as openings
     from airflow_provider_adfruns.batch import report as reports
     from airflow_provider_adfruns.batch import rerun as reruns
     from airflow_provider_adfruns.batch import submit as submits
     from airflow_provider_adfruns.batch import watch as watches
-    from airflow_provider_adfruns.batch.selection import WindowSelection
     from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
     from airflow_provider_adfruns.triggers import runs as triggers
 else:
     kills = Lazily("airflow_provider_adfruns.batch.kill")
     clearing = Lazily("airflow_provider_adfruns.batch.clearing")
     ledgers = Lazily("airflow_provider_adfruns.batch.ledger")
+    openings = Lazily("airflow_provider_adfruns.batch.opening")
     reports = Lazily("airflow_provider_adfruns.batch.report")
     reruns = Lazily("airflow_provider_adfruns.batch.rerun")
     submits = Lazily("airflow_provider_adfruns.batch.submit")
@@ -60,6 +63,7 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
     with the reason. A rerun whose answer was lost is looked for in the factory's history, and sent again only
     if it has not shown after ``settle_seconds``. A task that dies takes up the same batch in its next try, by
     the ledger in Airflow's task state store (3.3; before, a next try looks for reruns first and plans anew).
+    If it is a person's clear that starts the next try, reruns that were cancelled are sent once more.
 
     The service reruns a window with the parameters of its original run and the trigger's latest published
     definition, and evaluates its dependencies again. **New parameters cannot be passed to a rerun**; to run
@@ -78,8 +82,9 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
     :param statuses: rerun windows whose latest run has one of these; default Failed and Cancelled.
         (templated)
     :param max_windows: fail before anything is sent if more windows than this would be rerun; default 1000.
-    :param max_in_flight: at most so many windows run at a time; the worker waits for room. Default: no limit
-        but the trigger's own.
+    :param max_in_flight: at most so many windows run at a time. The wait for room is the worker's, or with
+        ``deferrable`` the triggerer's: the task comes back to a worker whenever a quarter of the limit is
+        free. Default: no limit but the trigger's own.
     :param newest_first: begin with the newest window; default the oldest.
     :param settle_seconds: how long a rerun whose answer was lost is looked for before it counts as not
         carried out, in seconds, default 30; must be more than queries lag (1-3 s are recorded).
@@ -97,8 +102,9 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
     Leaves in XCom the report as ``return_value``: ``trigger_name``, ``planned_at``, ``dry_run``, ``run_ids``
     (the new trigger runs; of a dry run those that would be rerun), ``counts``, ``windows`` (each with
     ``window_start``, ``window_end``; of the run before ``run_id``, ``status_before``, ``ran_at``; ``step``;
-    of the new run ``new_run_id``, ``status``, ``started_at``; ``problem``, ``note``), ``skipped`` (each with
-    ``run_id``, ``status`` and ``reason``); and ``run_ids`` under its own key.
+    of the new run ``new_run_id``, ``status``, ``started_at``, and ``rerun_by``: ``this batch`` or ``somebody
+    else``; ``problem``, ``note``), ``skipped`` (each with ``run_id``, ``status`` and ``reason``); and
+    ``run_ids`` under its own key.
 
     :raises InvalidInput: for parameters that do not fit, when the DAG is parsed or before anything is sent.
     :raises WrongTriggerType: for a trigger without windows.
@@ -169,123 +175,93 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
             batch = self._open_batch(context, hook, state)
             if batch.report.dry_run:
                 return self._finish(context, batch.report)
-            ledger = state.keep(batch.ledger)
             deadline = hook.run(self.end_of_wait)
-            submission, stopped = hook.run(
-                lambda client: self._submit(client, batch.report, ledger, deadline)
-            )
-            if stopped is not None:
-                return self._finish(context, submission, stopped)  # the batch stays open for the next try
-            ledger.move_to(ledgers.Phase.WATCHING)
-            error = None
-            if not self.wait_for_completion:
-                submission = hook.run(lambda client: reruns.find_new_runs(client, submission))
-            elif any(outcome.is_awaited for outcome in submission.windows):
-                if self.deferrable:
-                    self.defer(
-                        trigger=triggers.AdfWindowsRerunTrigger(
-                            report=submission.to_json(),
-                            cancel_on_kill=self.cancel_on_kill,
-                            **self.place(deadline),
-                        ),
-                        method_name="execute_complete",
-                    )
-                submission, error = hook.run(lambda client: self._follow(client, submission, deadline))
-        return self._finish(context, submission, error)
+            return self._go_on(context, hook, state.keep(batch.ledger), batch.report, deadline)
 
     def started(self) -> kills.Kill | None:
         """Return what a kill has to cancel: the reruns that have been sent."""
         return kills.WindowRerunsKill(self._submission.interrupted) if self._submission else None
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Take up the work again when the trigger has fired."""
+        """Take up the work again when the trigger has fired: send what there is room for now, or end."""
         self.link_to(context, "triggerruns")
-        return self._finish(context, reports.RerunReport.from_json(event["report"]), triggers.error_of(event))
+        report, error = reports.RerunReport.unpacked(event["report"]), triggers.error_of(event)
+        if error is not None or not report.planned:
+            return self._finish(context, report, error)
+        deadline = datetime.fromisoformat(event["deadline"])
+        with self.hook as hook:
+            return self._go_on(context, hook, TaskLedger(context).kept(), report, deadline)
 
-    def _open_batch(self, context: Context, hook: AdfRunsHook, state: TaskLedger) -> _Batch:
-        """Resume the batch that an earlier try has died over, else plan a new one."""
-        selection = select_windows(self.trigger_name, self.run_ids, self.window_start, self.window_end)
-        statuses = rerunnable_statuses(self.statuses)
-        dry_run = as_bool(self.dry_run, "dry_run")
-        check_fail_if(self.fail_if)
-        self.prepare(context)
-        asked = ledgers.fingerprint(
-            {
-                "selection": repr(selection),
-                "statuses": sorted(statuses or ()),
-                "factory": repr(hook.factory_connection().address),
-            }
-        )
-        known = state.read()
-        if known is not None and known.is_open and known.selection == asked and not dry_run:
-            self.log.info(
-                "Taking up batch %s, planned at %s by try %s, which died while %s: %d windows",
-                known.batch_id,
-                known.planned_at,
-                known.owner,
-                known.phase,
-                len(known.windows),
-            )
-            return hook.run(lambda client: self._take_up(client, known, state, selection, statuses))
-        hook.run(self.check_deadline)
-        report = hook.run(
-            lambda client: reruns.plan_rerun(
-                client,
-                selection,
-                statuses,
-                max_windows=self.max_windows,
-                max_in_flight=self.max_in_flight,
-                dry_run=dry_run,
-                may_hide_reruns=state.may_hide_reruns(known),
-            )
-        )
-        windows = tuple(outcome.window for outcome in report.windows)
-        ledger = ledgers.Ledger(
-            uuid.uuid4().hex[:12],
-            asked,
-            report.planned_at,
-            windows,
-            ledgers.Phase.SUBMITTING,
-            state.owner,
-            newest_first=self.newest_first,
-            max_tries=state.max_tries,
-        )
-        return _Batch(ledger, report)
-
-    async def _take_up(
+    def _go_on(
         self,
-        client: FactoryClient,
-        known: ledgers.Ledger,
-        state: TaskLedger,
-        selection: WindowSelection,
-        statuses: frozenset[TriggerRunStatus] | None,
-    ) -> _Batch:
-        """Resume an open batch; after a person's clear rerun once more what has been cancelled."""
-        report = await reruns.resume_rerun(client, selection, statuses, known)
-        if state.was_cleared(known):
-            self.log.info("The task was cleared: reruns of the batch that were cancelled are sent once more")
-            most = await client.now() + timedelta(seconds=clearing.MOST_SECONDS)
-            until = min(most, await self.end_of_wait(client))
-            known = await clearing.reopen(client, report, known, until)
-            report = await reruns.resume_rerun(client, selection, statuses, known)
-        return _Batch(known.taken_up(state.owner, state.max_tries), report)
+        context: Context,
+        hook: AdfRunsHook,
+        ledger: ledgers.KeptLedger | None,
+        report: reports.RerunReport,
+        deadline: datetime,
+    ) -> dict[str, Any]:
+        """Submit, as many as there is room for, and wait or defer; a batch that is stopped stays open."""
+        submission = hook.run(lambda client: self._submit(client, report, ledger, deadline))
+        report, error = submission.report, submission.stopped
+        if error is not None:
+            return self._finish(context, report, error)
+        if ledger is not None and not submission.is_full:
+            ledger.move_to(ledgers.Phase.WATCHING)
+        if not self.wait_for_completion:
+            report = hook.run(lambda client: reruns.find_new_runs(client, report))
+        elif submission.is_full or any(outcome.is_awaited for outcome in report.windows):
+            if self.deferrable:
+                self.defer(
+                    trigger=triggers.AdfWindowsRerunTrigger(
+                        report=report.packed(),
+                        max_in_flight=self.max_in_flight,
+                        cancel_on_kill=self.cancel_on_kill,
+                        **self.place(deadline),
+                    ),
+                    method_name="execute_complete",
+                )
+            report, error = hook.run(lambda client: self._follow(client, report, deadline))
+        return self._finish(context, report, error)
+
+    def _open_batch(self, context: Context, hook: AdfRunsHook, state: TaskLedger) -> openings.Batch:
+        check_fail_if(self.fail_if)
+        known = state.read()
+        asked = openings.Asked(
+            select_windows(self.trigger_name, self.run_ids, self.window_start, self.window_end),
+            rerunnable_statuses(self.statuses),
+            max_windows=self.max_windows,
+            max_in_flight=self.max_in_flight,
+            newest_first=self.newest_first,
+            dry_run=as_bool(self.dry_run, "dry_run"),
+            deadline=None if self.deadline is None else aware_time(self.deadline, "deadline"),
+        )
+        self.prepare(context)
+        this = openings.Try(
+            state.owner,
+            state.max_tries,
+            may_hide_reruns=state.may_hide_reruns(known),
+            patience_seconds=min(self.timeout, clearing.MOST_SECONDS),
+        )
+        return hook.run(lambda client: openings.open_batch(client, asked, known, this))
 
     async def _submit(
         self,
         client: FactoryClient,
         report: reports.RerunReport,
-        ledger: ledgers.KeptLedger,
+        ledger: ledgers.KeptLedger | None,
         deadline: datetime,
-    ) -> tuple[reports.RerunReport, AdfRunsError | None]:
+    ) -> submits.Submission:
         rules = submits.Rules(
             settle_seconds=self.settle_seconds,
             max_in_flight=self.max_in_flight,
-            newest_first=ledger.ledger.newest_first,
+            newest_first=ledger.ledger.newest_first if ledger is not None else self.newest_first,
             poll_interval=self.poll_interval,
+            leaves_when_full=self.deferrable and self.wait_for_completion,
             deadline=deadline,
         )
         submission = self._submission = submits.Submission(client, report, rules, ledger)
-        return await submission.run(), submission.stopped
+        await submission.run()
+        return submission
 
     async def _follow(
         self, client: FactoryClient, report: reports.RerunReport, deadline: datetime
@@ -301,6 +277,8 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         self, context: Context, report: reports.RerunReport, error: AdfRunsError | None = None
     ) -> dict[str, Any]:
         """Show and leave the report, then judge it; a batch whose wait broke off stays open."""
+        if error is not None:
+            report = report.left("the deadline came first" if isinstance(error, WaitTimedOut) else str(error))
         title = "Would rerun" if report.dry_run else "Rerun of"
         self.log.info("%s trigger %r:\n%s", title, report.trigger_name, report.table())
         result = self.leave(context, report.to_json(), report.problem_lines())
@@ -310,10 +288,3 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
             TaskLedger(context).finish()
             reruns.check_outcome(report, check_fail_if(self.fail_if))
         return result
-
-
-class _Batch(NamedTuple):
-    """A batch that is to be submitted."""
-
-    ledger: ledgers.Ledger
-    report: reports.RerunReport

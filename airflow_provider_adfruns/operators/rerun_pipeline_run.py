@@ -9,6 +9,7 @@ from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput
 from airflow_provider_adfruns.adf.names import check_run_ids
 from airflow_provider_adfruns.batch.judgement import FailIf, check_fail_if
 from airflow_provider_adfruns.batch.selection import listed
+from airflow_provider_adfruns.links import view_of
 from airflow_provider_adfruns.operators.base import AdfRunsOperator
 from airflow_provider_adfruns.operators.state import TaskBatch
 from airflow_provider_adfruns.parameters import as_bool, is_templated
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.batch import clearing
+    from airflow_provider_adfruns.batch import final_watch as final_watches
     from airflow_provider_adfruns.batch import kill as kills
     from airflow_provider_adfruns.batch import recovery as recoveries
     from airflow_provider_adfruns.batch import watch as watches
@@ -29,6 +31,7 @@ else:
     clearing = Lazily("airflow_provider_adfruns.batch.clearing")
     kills = Lazily("airflow_provider_adfruns.batch.kill")
     recoveries = Lazily("airflow_provider_adfruns.batch.recovery")
+    final_watches = Lazily("airflow_provider_adfruns.batch.final_watch")
     watches = Lazily("airflow_provider_adfruns.batch.watch")
     triggers = Lazily("airflow_provider_adfruns.triggers.runs")
 
@@ -106,7 +109,7 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         check_rerun_from(self.rerun_from, self.start_activity_name)
         check_fail_if(self.fail_if)
         dry_run = as_bool(self.dry_run, "dry_run")
-        self.link_to(context, "pipelineruns")
+        self.link_to(context, view_of(run_ids))
         self.prepare(context)
         batch = TaskBatch(context)
         if not dry_run:
@@ -134,6 +137,8 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
                 batch.sent()
             if report.stopped is not None:
                 return self._finish(context, report, (), report.stopped, has_waited=False)
+            if report.run_ids and not dry_run:
+                self.link_to(context, view_of(report.run_ids))
             if report.dry_run or not self.wait_for_completion or not report.run_ids:
                 return self._finish(context, report, (), None, has_waited=False)
             watched: dict[str, Any] = {"pipeline_run_ids": report.run_ids, "include_children": False}
@@ -158,15 +163,15 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired."""
-        self.link_to(context, "pipelineruns")
-        runs = [watches.WatchedRun(**run) for run in event["runs"]]
+        runs = [watches.WatchedRun.from_json(run) for run in event["runs"]]
         report = recoveries.RecoveryReport.from_json(event["report"])
+        self.link_to(context, view_of(report.run_ids))
         return self._finish(context, report, runs, triggers.error_of(event))
 
     async def _follow(
         self, client: FactoryClient, watched: Mapping[str, Any], deadline: datetime
     ) -> tuple[list[watches.WatchedRun], AdfRunsError | None]:
-        watch = watches.RunsFinalWatch(client, **watched)
+        watch = final_watches.RunsFinalWatch(client, **watched)
         try:
             await watches.wait_until_done(watch, client, poll_interval=self.poll_interval, deadline=deadline)
         except AdfRunsError as error:

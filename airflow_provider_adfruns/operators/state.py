@@ -36,16 +36,14 @@ class TaskLedger:
         self._write(ledger)
         return KeptLedger(ledger, self._write)
 
+    def kept(self) -> KeptLedger | None:
+        """Return the ledger as this try has kept it before it deferred, None where nothing is kept."""
+        known = self.read()
+        return None if known is None else KeptLedger(known, self._write)
+
     def _write(self, ledger: Ledger) -> None:
         if self._store is not None:
             self._store.set(LEDGER_KEY, ledger.to_json())
-
-    def was_cleared(self, ledger: Ledger) -> bool:
-        """Say whether a person has cleared the task since an open batch was last taken up.
-
-        Airflow changes ``max_tries`` at a clear, and at nothing else (read in 3.1.8 and 3.3.2).
-        """
-        return self.max_tries != ledger.max_tries
 
     def finish(self) -> None:
         """Note that the batch has been judged: a next try or a clear is a new one."""

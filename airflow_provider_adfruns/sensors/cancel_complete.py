@@ -1,74 +1,118 @@
-"""AdfCancelCompleteSensor: wait until runs are final; the watching lives in batch/watch.py."""
+"""AdfCancelCompleteSensor: wait until runs are final; watching and judging live in batch/."""
 
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_adfruns._airflow import AirflowSensorTimeout, default_deferrable
 from airflow_provider_adfruns._lazily import Lazily
-from airflow_provider_adfruns.adf.errors import InvalidInput, WaitTimedOut
+from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput, RunsNotAsWanted, WaitTimedOut
 from airflow_provider_adfruns.adf.gate import WriteGate
 from airflow_provider_adfruns.adf.names import check_run_ids, check_trigger_name
 from airflow_provider_adfruns.adf.pause import pause
+from airflow_provider_adfruns.batch.cancel_rules import (
+    OUTCOMES,
+    CancelRules,
+    OnStuck,
+    check_accept_outcomes,
+    check_on_stuck,
+    check_requested_at,
+)
 from airflow_provider_adfruns.batch.selection import listed
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
-from airflow_provider_adfruns.links import AdfStudioLink, leave_link
-from airflow_provider_adfruns.parameters import as_bool, is_templated
+from airflow_provider_adfruns.links import AdfStudioLink, leave_link, view_of
+from airflow_provider_adfruns.metrics import tell_outcome
+from airflow_provider_adfruns.parameters import as_bool, is_templated, positive
+from airflow_provider_adfruns.results import check_result_path, result_file, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-    from datetime import datetime
 
     from airflow.sdk import Context
     from airflow.sdk.bases.operatorlink import BaseOperatorLink
 
     from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.batch import final_watch as final_watches
     from airflow_provider_adfruns.batch import report as reports
+    from airflow_provider_adfruns.batch import stuck as stucks
+    from airflow_provider_adfruns.batch import verdict as verdicts
     from airflow_provider_adfruns.batch import watch as watches
+    from airflow_provider_adfruns.batch.evidence import Evidence
     from airflow_provider_adfruns.triggers import runs as triggers
 else:
+    final_watches = Lazily("airflow_provider_adfruns.batch.final_watch")
     reports = Lazily("airflow_provider_adfruns.batch.report")
+    stucks = Lazily("airflow_provider_adfruns.batch.stuck")
+    verdicts = Lazily("airflow_provider_adfruns.batch.verdict")
     watches = Lazily("airflow_provider_adfruns.batch.watch")
     triggers = Lazily("airflow_provider_adfruns.triggers.runs")
 
+DEFAULT_STUCK_AFTER_SECONDS = 3600.0
 _LAG_POLL_SECONDS = 2.0
 
 
 class _Look(NamedTuple):
-    """What one look has seen: all runs, the names of those that are not final, and the service's time."""
+    """What one look has seen: what is known of the runs, what is not final, and the service's time."""
 
-    runs: list[dict[str, Any]]
+    memory: verdicts.Memory
     unfinished: list[str]
     now: datetime
+    evidence: Evidence | None
 
 
 class AdfCancelCompleteSensor(BaseSensorOperator):
     """Wait until runs are final: cancelled, or ended by themselves before the cancel reached them.
 
+    A cancel can go wrong in two ways. It is *stuck* when a run stays Canceling for longer than
+    ``stuck_after``; it is *violated* when an activity of a run starts later than ``violation_tolerance``
+    after the cancel, which must not happen and which Microsoft asks to be reported. On either the task writes
+    the evidence to its log, as a table, and to XCom under ``evidence`` as JSON: factory, runs, activities,
+    times, the request ids by which Microsoft finds what happened, and a text for the support case. Then it
+    does what ``on_stuck`` says. Runs that are not final go on and are billed, whether it waits or not.
+
     :param pipeline_run_ids: pipeline runs to wait for, one or many. (templated)
     :param include_children: also wait for the runs that ExecutePipeline activities of those started, at any
-        depth. (templated)
+        depth, also those that start while the cancel is on its way. (templated)
     :param trigger_name: the trigger of ``trigger_run_ids``. (templated)
     :param trigger_run_ids: trigger runs to wait for, one or many. (templated)
+    :param accept_outcomes: the statuses that runs may end in: some of ``Cancelled``, ``Succeeded`` and
+        ``Failed``, by default all. When all runs are final, another one fails the task. (templated)
+    :param stuck_after: seconds a run may stay Canceling; None for as long as it likes. Default ``"auto"``: an
+        hour, or None where ``timeout`` is no longer than that.
+    :param violation_tolerance: seconds after the cancel in which activities may still start, since the cancel
+        takes a moment to spread; default 60; None to look at no activities. Only runs that stayed Canceling
+        for longer are looked at, which costs a query each.
+    :param cancel_requested_at: when the cancel was asked for: an aware datetime or ISO 8601 with an offset.
+        Default: when each run became Canceling, which a look has to see. (templated)
+    :param on_stuck: about stuck and violated runs: ``wait`` on (default), after one warning a run;
+        ``cancel_again``, each run by itself, and again after each further ``stuck_after``; or ``fail``.
+        (templated)
+    :param evidence_path: write the evidence here instead of to XCom, which then has the path: a file, or a
+        folder with ``/`` at its end, local or in object storage. (templated)
     :param azure_data_factory_conn_id: a connection of type ``adf_runs`` or ``azure_data_factory``.
         (templated)
     :param resource_group_name: instead of the connection's. (templated)
     :param factory_name: instead of the connection's. (templated)
-    :param deferrable: wait in the triggerer; default ``[operators] default_deferrable``.
+    :param deferrable: wait in the triggerer; default ``[operators] default_deferrable``. What is to be done
+        about stuck runs is done on a worker.
     :param poke_interval: seconds between looks; also when deferred.
     :param timeout: seconds to wait at most, Airflow's ``[sensors] default_timeout`` by default; nothing is
         cancelled when it is over.
 
-    Leaves in XCom ``run_ids``, ``counts`` (by status) and ``runs``, each with ``kind`` (``pipeline`` or
-    ``trigger``), ``run_id``, ``name``, ``status``, ``is_final`` and ``parent_run_id``.
+    Leaves in XCom ``run_ids``, ``counts`` (by status), ``stuck`` and ``violated`` (ids of the runs that were
+    found so) and ``runs``, each with ``kind`` (``pipeline`` or ``trigger``), ``run_id``, ``name``,
+    ``status_before`` (when the task first saw it), ``status``, ``is_final``, ``parent_run_id``,
+    ``started_at``, ``ended_at`` and ``canceling_since``.
 
     :raises InvalidInput: for parameters that do not fit.
     :raises PipelineRunNotFound: for an unknown pipeline run.
     :raises TriggerRunNotFound: for an unknown trigger run.
+    :raises RunsNotAsWanted: names the runs that have ended otherwise than ``accept_outcomes`` says, and with
+        ``on_stuck='fail'`` those that are stuck or violated.
     :raises AirflowSensorTimeout: when ``timeout`` is over; names what is not final.
     """
 
@@ -81,6 +125,10 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         "include_children",
         "trigger_name",
         "trigger_run_ids",
+        "accept_outcomes",
+        "cancel_requested_at",
+        "on_stuck",
+        "evidence_path",
     )
     ui_color = "#e3effa"
 
@@ -91,6 +139,12 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         include_children: bool | str = False,
         trigger_name: str | None = None,
         trigger_run_ids: str | Sequence[str] | None = None,
+        accept_outcomes: str | Sequence[str] = OUTCOMES,
+        stuck_after: float | Literal["auto"] | None = "auto",
+        violation_tolerance: float | None = 60.0,
+        cancel_requested_at: datetime | str | None = None,
+        on_stuck: str = OnStuck.WAIT.value,
+        evidence_path: str | None = None,
         azure_data_factory_conn_id: str = AdfRunsHook.default_conn_name,
         resource_group_name: str | None = None,
         factory_name: str | None = None,
@@ -101,10 +155,17 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         self.studio_url = ""
         self._gate = WriteGate()
         self._unfinished: list[str] = []
+        self._memory: verdicts.Memory | None = None
         self.pipeline_run_ids = pipeline_run_ids
         self.include_children = include_children
         self.trigger_name = trigger_name
         self.trigger_run_ids = trigger_run_ids
+        self.accept_outcomes = accept_outcomes
+        self.stuck_after = stuck_after
+        self.violation_tolerance = violation_tolerance
+        self.cancel_requested_at = cancel_requested_at
+        self.on_stuck = on_stuck
+        self.evidence_path = evidence_path
         self.azure_data_factory_conn_id = azure_data_factory_conn_id
         self.resource_group_name = resource_group_name
         self.factory_name = factory_name
@@ -117,50 +178,72 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
             raise InvalidInput("trigger_name and trigger_run_ids belong together. Expected both or neither.")
         if not is_templated(pipeline_run_ids, include_children, trigger_name, trigger_run_ids):
             self._watched()
+        self._check_times()
+        if not is_templated(cancel_requested_at, on_stuck):
+            self._rules()
+        if not is_templated(accept_outcomes):
+            check_accept_outcomes(accept_outcomes)
+        if evidence_path is not None and not is_templated(evidence_path):
+            check_result_path(evidence_path, "evidence_path")
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look once. :return: whether all runs are final, and then the result."""
-        del context
-        look = self._look()
-        self._unfinished = look.unfinished
-        return PokeReturnValue(is_done=not look.unfinished, xcom_value=_result(look.runs))
+        """Look once, and do what is to be done about stuck runs.
+
+        :return: whether all runs are final, and then the result.
+        """
+        look = self._look(context, self._memory)
+        self._unfinished, self._memory = look.unfinished, look.memory
+        return PokeReturnValue(is_done=not look.unfinished, xcom_value=_result(look.memory))
 
     def execute(self, context: Context) -> Any:
         """Wait here, or look once and defer."""
         self.studio_url = leave_link(context, self._hook, self._view())
-        if not self.deferrable:
-            try:
-                result = super().execute(context)
-            except AirflowSensorTimeout as error:
-                raise AirflowSensorTimeout(
-                    f"{error} {len(self._unfinished)} not final: {reports.some(self._unfinished)}. They were"
-                    " left as they are; wait longer with a larger timeout, or look at them in ADF Studio."
-                ) from error
-            return self._finish(context, result)
-        look = self._look()
-        if look.unfinished:
-            self.defer(
-                trigger=triggers.AdfRunsFinalTrigger(
-                    **self._watched(),
-                    azure_data_factory_conn_id=self.azure_data_factory_conn_id,
-                    resource_group_name=self.resource_group_name,
-                    factory_name=self.factory_name,
-                    poll_interval=max(self.poke_interval, 1.0),
-                    deadline=(look.now + timedelta(seconds=self.timeout)).isoformat(),
-                ),
-                method_name="execute_complete",
-            )
-        return self._finish(context, _result(look.runs))
+        if self.deferrable:
+            look = self._look(context, None)
+            return self._go_on(context, look, look.now + timedelta(seconds=self.timeout))
+        try:
+            super().execute(context)
+        except AirflowSensorTimeout as error:
+            self._prove_timeout(context, self._memory)
+            raise AirflowSensorTimeout(
+                f"{error} {len(self._unfinished)} not final: {reports.some(self._unfinished)}. They were"
+                " left as they are; wait longer with a larger timeout, or look at them in ADF Studio."
+            ) from error
+        assert self._memory is not None  # noqa: S101 - there was a look
+        return self._finish(context, self._memory)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired."""
         self.studio_url = leave_link(context, self._hook, self._view())
         error = triggers.error_of(event)
+        memory = verdicts.Memory.from_json({**event["memory"], "runs": event["runs"]})
         if isinstance(error, WaitTimedOut):
+            self._prove_timeout(context, memory)
             raise AirflowSensorTimeout(str(error)) from error
         if error is not None:
             raise error
-        return self._finish(context, _result(event["runs"]))
+        if event["status"] == "success":
+            return self._finish(context, memory)
+        look = self._look(context, memory)
+        return self._go_on(context, look, datetime.fromisoformat(event["deadline"]))
+
+    def _go_on(self, context: Context, look: _Look, deadline: datetime) -> dict[str, Any]:
+        """Defer until the deadline, or finish where there is nothing to wait for any more."""
+        if look.unfinished:
+            self.defer(
+                trigger=triggers.AdfRunsFinalTrigger(
+                    **self._watched(),
+                    rules=self._rules().to_json(),
+                    memory=look.memory.to_json(),
+                    azure_data_factory_conn_id=self.azure_data_factory_conn_id,
+                    resource_group_name=self.resource_group_name,
+                    factory_name=self.factory_name,
+                    poll_interval=max(self.poke_interval, 1.0),
+                    deadline=deadline.isoformat(),
+                ),
+                method_name="execute_complete",
+            )
+        return self._finish(context, look.memory)
 
     @property
     def _hook(self) -> AdfRunsHook:
@@ -178,14 +261,11 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
 
     def _view(self) -> str:
         """Return the page of the one pipeline run, or of all runs of a kind."""
-        watched = self._watched()
-        run_ids = watched["pipeline_run_ids"]
-        if not run_ids:
-            return "triggerruns"
-        return f"pipelineruns/{run_ids[0]}" if len(run_ids) == 1 else "pipelineruns"
+        run_ids = self._watched()["pipeline_run_ids"]
+        return view_of(run_ids) if run_ids else "triggerruns"
 
     def _watched(self) -> dict[str, Any]:
-        """Check the parameters. :return: the arguments of a watch or trigger."""
+        """Check what to wait for. :return: arguments of a watch or trigger."""
         pipeline, trigger = self.pipeline_run_ids, self.trigger_run_ids
         return {
             "pipeline_run_ids": (
@@ -202,35 +282,129 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
             ),
         }
 
-    def _look(self) -> _Look:
-        """Look at all runs once.
+    def _check_times(self) -> None:
+        if self.violation_tolerance is not None:
+            positive(self.violation_tolerance, "violation_tolerance")
+        if self.stuck_after is None or self.stuck_after == "auto":
+            return
+        if positive(self.stuck_after, "stuck_after") > self.timeout:
+            raise InvalidInput(
+                f"stuck_after: {self.stuck_after} seconds are longer than the timeout of {self.timeout}, so"
+                " no run could ever be stuck. Expected at most the timeout, or None not to look for them."
+            )
 
-        Queries lag, and what a look knows ends with it: so one that misses a trigger run looks again until
+    def _rules(self) -> CancelRules:
+        """Check by what the cancel is judged. :return: the rules."""
+        on_stuck = check_on_stuck(self.on_stuck)
+        if on_stuck is OnStuck.CANCEL_AGAIN and self.mode == "reschedule" and not self.deferrable:
+            raise InvalidInput(
+                "on_stuck: 'cancel_again' has to remember what was cancelled when, which mode='reschedule'"
+                " does not. Expected deferrable=True, which takes no worker slot either, or mode='poke'."
+            )
+        seconds = self.stuck_after
+        if seconds == "auto":
+            is_long = self.timeout > DEFAULT_STUCK_AFTER_SECONDS
+            seconds = DEFAULT_STUCK_AFTER_SECONDS if is_long else None
+        tolerance = self.violation_tolerance
+        return CancelRules(
+            on_stuck=on_stuck,
+            stuck_after=None if seconds is None else timedelta(seconds=seconds),
+            violation_tolerance=None if tolerance is None else timedelta(seconds=tolerance),
+            requested_at=check_requested_at(self.cancel_requested_at),
+        )
+
+    def _look(self, context: Context, memory: verdicts.Memory | None) -> _Look:
+        """Look at all runs once, and do what is to be done about stuck ones.
+
+        Queries lag, and what a look knows may end with it: so one that misses a trigger run looks again until
         the run is there, or the watch says that there is none.
+
+        :param memory: what is known from looks before.
+        :raises RunsNotAsWanted: for runs that are stuck or violated, with ``on_stuck='fail'``.
         """
-        wanted = self._watched()
+        wanted, rules = self._watched(), self._rules()
 
         async def look(client: FactoryClient) -> _Look:
-            watch = watches.RunsFinalWatch(client, **wanted)
+            watch = final_watches.RunsFinalWatch(client, **wanted, rules=rules, memory=memory)
             await watch.look()
-            while not {run.run_id for run in watch.runs}.issuperset(wanted["trigger_run_ids"]):
+            while not set(watch.memory.runs).issuperset(wanted["trigger_run_ids"]):
                 await pause(_LAG_POLL_SECONDS)
                 await watch.look()
             self.log.info("%s", watch.progress())
-            return _Look([run.to_json() for run in watch.runs], watch.unfinished(), await client.now())
+            evidence = await stucks.take_up(client, watch.memory, rules, watch.due) if watch.due else None
+            return _Look(watch.memory, watch.unfinished(), await client.now(), evidence)
 
-        return self._hook.run(look)
+        seen = self._hook.run(look)
+        if seen.evidence is not None:
+            self._leave_evidence(context, seen.evidence)
+            if rules.on_stuck is OnStuck.FAIL:
+                self._leave(context, _result(seen.memory))
+                raise RunsNotAsWanted(
+                    f"{seen.evidence.reason}: {reports.some(seen.evidence.problems)}. {seen.evidence.billing}"
+                    " The evidence is in the log and in XCom under 'evidence'. Nothing was cancelled again:"
+                    " on_stuck='cancel_again' does that, or cancel the runs in ADF Studio."
+                )
+        return seen
 
-    def _finish(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
-        self.log.info("All runs are final:\n%s", watches.runs_table(result["runs"]))
+    def _prove(self, context: Context, memory: verdicts.Memory, run_ids: Sequence[str], reason: str) -> None:
+        """Leave the evidence about runs of a wait that has ended badly; trouble here must not hide that."""
+
+        async def gather(client: FactoryClient) -> Evidence:
+            runs = [memory.runs[run_id] for run_id in run_ids]
+            return await stucks.gather_evidence(client, memory, self._rules(), runs, reason)
+
+        try:
+            self._leave_evidence(context, self._hook.run(gather))
+        except AdfRunsError as error:
+            self.log.warning("There is no evidence, for it could not be read: %s", error)
+
+    def _prove_timeout(self, context: Context, memory: verdicts.Memory | None) -> None:
+        not_final = [] if memory is None else [run.run_id for run in memory.runs.values() if not run.is_final]
+        if memory is not None:
+            self._leave(context, _result(memory))
+        if memory is not None and not_final:
+            reason = f"{len(not_final)} runs were not final when the wait for them was over"
+            self._prove(context, memory, not_final, reason)
+
+    def _leave_evidence(self, context: Context, evidence: Evidence) -> None:
+        """Show the evidence in the log, and leave it in XCom or in a file of which XCom has the path."""
+        self.log.warning("Evidence: %s", evidence.table())
+        content: Any = evidence.to_json()
+        if self.evidence_path is not None:
+            try:
+                file = result_file(self.evidence_path, "evidence_path", context)
+                content = write_json(file, content, "evidence_path")
+            except InvalidInput as error:
+                self.log.warning("The evidence goes to XCom instead: %s", error)
+        context["ti"].xcom_push(key="evidence", value=content)
+
+    def _leave(self, context: Context, result: dict[str, Any]) -> None:
         if self.do_xcom_push:
+            context["ti"].xcom_push(key="return_value", value=result)
             context["ti"].xcom_push(key="run_ids", value=result["run_ids"])
+
+    def _finish(self, context: Context, memory: verdicts.Memory) -> dict[str, Any]:
+        """Show and leave the result, then judge it."""
+        result = _result(memory)
+        tell_outcome(self, result)
+        self.log.info("All runs are final:\n%s", watches.runs_table(list(memory.runs.values())))
+        self._leave(context, result)
+        accepted = check_accept_outcomes(self.accept_outcomes)
+        others = verdicts.not_accepted(memory.runs.values(), accepted)
+        if others:
+            reason = f"{len(others)} of {len(memory.runs)} runs have not ended in {' or '.join(accepted)}"
+            self._prove(context, memory, [run.run_id for run in others], reason)
+            names = [f"{run.kind} run {run.run_id} ({run.name}, {run.status})" for run in others]
+            raise RunsNotAsWanted(f"{reason}: {reports.some(names)}. accept_outcomes says what is accepted.")
         return result
 
 
-def _result(runs: list[dict[str, Any]]) -> dict[str, Any]:
+def _result(memory: verdicts.Memory) -> dict[str, Any]:
+    runs = list(memory.runs.values())
     return {
-        "run_ids": [run["run_id"] for run in runs],
-        "counts": dict(Counter(run["status"] for run in runs)),
-        "runs": runs,
+        "run_ids": [run.run_id for run in runs],
+        "counts": dict(Counter(run.status for run in runs)),
+        "stuck": [run_id for run_id, what in memory.noticed.items() if verdicts.STUCK in what],
+        "violated": list(memory.late),
+        "runs": [run.to_json() for run in runs],
     }

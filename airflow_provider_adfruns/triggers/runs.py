@@ -1,7 +1,7 @@
 """Triggers: one watches all runs of a task and only reads, a kill aside; each ends in one typed event.
 
-An event is ``{"status": "success" | "timeout" | "error", "message": str, "error": str, ...}`` with what was
-watched beside it: ``dag.test()`` and a triggerer restart lose everything else.
+An event is ``{"status": "success" | "stuck" | "timeout" | "error", "message": str, "error": str, ...}`` with
+what was watched beside it: ``dag.test()`` and a triggerer restart lose everything else.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_adfruns._airflow import task_state
 from airflow_provider_adfruns.adf import errors
 from airflow_provider_adfruns.adf.errors import AdfRunsError, WaitTimedOut
+from airflow_provider_adfruns.batch.cancel_rules import CancelRules
+from airflow_provider_adfruns.batch.final_watch import RunsFinalWatch
 from airflow_provider_adfruns.batch.kill import (
     UNKNOWN_STATE,
     Kill,
@@ -26,7 +28,8 @@ from airflow_provider_adfruns.batch.kill import (
 )
 from airflow_provider_adfruns.batch.report import RerunReport
 from airflow_provider_adfruns.batch.rerun import RerunWatch
-from airflow_provider_adfruns.batch.watch import RunsFinalWatch, Watch, wait_until_done
+from airflow_provider_adfruns.batch.verdict import Memory
+from airflow_provider_adfruns.batch.watch import Watch, wait_until_done
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
 
 if TYPE_CHECKING:
@@ -75,6 +78,11 @@ class _WatchTrigger(BaseTrigger):
     @abstractmethod
     def watch(self, client: FactoryClient) -> Watch:
         """Return a fresh watch."""
+
+    def outcome(self, watch: Watch) -> str:
+        """Return the status of a wait that has ended neither in its deadline nor in an error."""
+        del watch
+        return "success"
 
     @abstractmethod
     def seen(self, watch: Watch | None) -> dict[str, Any]:
@@ -165,6 +173,7 @@ class _WatchTrigger(BaseTrigger):
                     poll_interval=self.poll_interval,
                     deadline=datetime.fromisoformat(self.deadline),
                 )
+                event["status"] = self.outcome(watch)
         except AdfRunsError as error:
             status = "timeout" if isinstance(error, WaitTimedOut) else "error"
             event = {"status": status, "message": str(error), "error": type(error).__name__}
@@ -179,8 +188,12 @@ class AdfRunsFinalTrigger(_WatchTrigger):
     :param trigger_name: the trigger of ``trigger_run_ids``.
     :param trigger_run_ids: trigger runs.
     :param report: what the task has to remember; comes back in the event as it is.
+    :param rules: ``CancelRules.to_json()``: with these the wait also ends in the status ``stuck`` when there
+        is something to be done about a cancel, which the task does on a worker before it waits on.
+    :param memory: ``Memory.to_json()``, what the task knows of the runs.
 
-    The event carries ``runs``, a list of ``WatchedRun.to_json()``, and ``report``.
+    The event carries ``runs``, a list of ``WatchedRun.to_json()``, ``report``, the ``deadline`` and, in
+    ``memory``, what else the next trigger has to know.
     """
 
     def __init__(
@@ -191,6 +204,8 @@ class AdfRunsFinalTrigger(_WatchTrigger):
         trigger_name: str | None,
         trigger_run_ids: list[str],
         report: dict[str, Any] | None = None,
+        rules: dict[str, Any] | None = None,
+        memory: dict[str, Any] | None = None,
         **place: Any,
     ) -> None:
         super().__init__(**place)
@@ -199,6 +214,8 @@ class AdfRunsFinalTrigger(_WatchTrigger):
         self.trigger_name = trigger_name
         self.trigger_run_ids = trigger_run_ids
         self.report = report
+        self.rules = rules
+        self.memory = memory
 
     def watched(self) -> dict[str, Any]:
         """Return the arguments that say what is watched."""
@@ -208,6 +225,8 @@ class AdfRunsFinalTrigger(_WatchTrigger):
             "trigger_name": self.trigger_name,
             "trigger_run_ids": self.trigger_run_ids,
             "report": self.report,
+            "rules": self.rules,
+            "memory": self.memory,
         }
 
     def watch(self, client: FactoryClient) -> RunsFinalWatch:
@@ -218,45 +237,61 @@ class AdfRunsFinalTrigger(_WatchTrigger):
             include_children=self.include_children,
             trigger_name=self.trigger_name,
             trigger_run_ids=self.trigger_run_ids,
+            rules=None if self.rules is None else CancelRules.from_json(self.rules),
+            memory=None if self.memory is None else Memory.from_json(self.memory),
         )
+
+    def outcome(self, watch: Watch) -> str:
+        """Say whether there is something to be done about a cancel."""
+        return "stuck" if isinstance(watch, RunsFinalWatch) and watch.due else "success"
 
     def started(self) -> PipelineRunsKill:
         """Return what a kill has to cancel."""
         return PipelineRunsKill(self.pipeline_run_ids)
 
     def seen(self, watch: Watch | None) -> dict[str, Any]:
-        """Return the runs as last seen, and the task's report."""
-        runs = watch.runs if isinstance(watch, RunsFinalWatch) else []
-        return {"runs": [run.to_json() for run in runs], "report": self.report}
+        """Return the runs as last seen, what else is known, and the task's report."""
+        memory = watch.memory if isinstance(watch, RunsFinalWatch) else Memory()
+        runs = [run.to_json() for run in watch.runs] if isinstance(watch, RunsFinalWatch) else []
+        return {
+            "runs": runs,
+            "memory": {**memory.to_json(), "runs": None},
+            "report": self.report,
+            "deadline": self.deadline,
+        }
 
 
 class AdfWindowsRerunTrigger(_WatchTrigger):
-    """Waits until the new run of each rerun window is final.
+    """Waits until the new run of each rerun window is final, or there is room for those still planned.
 
-    :param report: ``RerunReport.to_json()`` after submission.
+    :param report: ``RerunReport.packed()`` after submission.
+    :param max_in_flight: how many windows may run at a time, None for no limit.
 
-    The event carries ``report``, brought up to date.
+    The event carries ``report``, packed and brought up to date, and ``deadline``. Of a success whose report
+    has planned windows the task makes use by sending as many as there is room for.
     """
 
-    def __init__(self, *, report: dict[str, Any], **place: Any) -> None:
+    def __init__(self, *, report: str, max_in_flight: int | None = None, **place: Any) -> None:
         super().__init__(**place)
         self.report = report
+        self.max_in_flight = max_in_flight
 
     def watched(self) -> dict[str, Any]:
         """Return the arguments that say what is watched."""
-        return {"report": self.report}
+        return {"report": self.report, "max_in_flight": self.max_in_flight}
 
     def watch(self, client: FactoryClient) -> RerunWatch:
         """Return a fresh watch."""
-        return RerunWatch(client, RerunReport.from_json(self.report))
+        return RerunWatch(client, RerunReport.unpacked(self.report), self.max_in_flight)
 
     def started(self) -> WindowRerunsKill:
         """Return what a kill has to cancel."""
-        return WindowRerunsKill(RerunReport.from_json(self.report))
+        return WindowRerunsKill(RerunReport.unpacked(self.report))
 
     def seen(self, watch: Watch | None) -> dict[str, Any]:
         """Return the report as last seen."""
-        return {"report": watch.report.to_json() if isinstance(watch, RerunWatch) else self.report}
+        report = watch.report.packed() if isinstance(watch, RerunWatch) else self.report
+        return {"report": report, "deadline": self.deadline}
 
 
 def error_of(event: Mapping[str, Any]) -> AdfRunsError | None:
@@ -264,7 +299,7 @@ def error_of(event: Mapping[str, Any]) -> AdfRunsError | None:
 
     :param event: a trigger's event.
     """
-    if event["status"] == "success":
+    if event["status"] in {"success", "stuck"}:
         return None
     kind = getattr(errors, event["error"], AdfRunsError)
     error = kind(event["message"])

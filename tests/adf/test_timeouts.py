@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_adfruns.adf.client import FactoryClient
 from airflow_provider_adfruns.adf.errors import InvalidInput, OutcomeUnknown, Unreachable
+from airflow_provider_adfruns.adf.sharing import SignIn
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
 from tests.adf.fields import read
 from tests.adf.talking import talk
-from tests.conftest import CONN_ID, calls, connection_to
+from tests.conftest import CONN_ID, calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.emulator import AdfEmulator
 
     Factory = Callable[..., AdfEmulator]
@@ -83,14 +84,7 @@ def test_a_hook_repeats_a_read_for_as_long_as_its_connection_says(
     assert (last.at - first.at).total_seconds() == 3  # after 1 and 2 seconds; four more would be seven
 
 
-def test_connections_with_other_timeouts_share_no_client(factory: Factory) -> None:
-    emulator = factory(SCENARIO)
-    emulator.fail_next("PipelineRuns_Cancel", hang=True)
-
-    async def patient(client: FactoryClient) -> None:
-        await client.check_factory()
-        async with FactoryClient(connection_to(emulator, read_timeout="0.2")) as impatient:
-            with pytest.raises(OutcomeUnknown):
-                await impatient.cancel_pipeline_run(RUNNING, is_recursive=True)
-
-    talk(emulator, patient)
+@pytest.mark.parametrize(("field", "shared"), [(FIELDS[0], False), (FIELDS[1], False), (FIELDS[2], True)])
+def test_connections_with_other_timeouts_share_no_client(field: str, shared: bool) -> None:
+    other: dict[str, Any] = {field: 7}
+    assert (SignIn.of(read(**other)) == SignIn.of(read())) is shared

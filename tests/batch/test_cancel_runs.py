@@ -20,8 +20,9 @@ from airflow_provider_adfruns.adf.errors import (
 from airflow_provider_adfruns.adf.pause import pause
 from airflow_provider_adfruns.batch.cancel import cancel_pipeline_runs, check_outcome, with_final_statuses
 from airflow_provider_adfruns.batch.cancel_waiting import cancel_waiting_trigger_runs
+from airflow_provider_adfruns.batch.final_watch import RunsFinalWatch
 from airflow_provider_adfruns.batch.selection import OnRunning, select_windows
-from airflow_provider_adfruns.batch.watch import RunsFinalWatch, wait_until_done
+from airflow_provider_adfruns.batch.watch import wait_until_done
 from tests.adf.talking import talk
 from tests.conftest import calls
 

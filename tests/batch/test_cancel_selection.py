@@ -251,7 +251,10 @@ QUEUES = 20
 CROWD: dict[str, Any] = {
     "now": NOW.isoformat(),
     "query_lag_seconds": 3,
-    "pipelines": {f"load{n}": {"seconds": 400, "concurrency": 2} for n in range(QUEUES)},
+    "pipelines": {
+        f"load{n}": {"seconds": 400, "concurrency": 2, "cancel": {"starts_queued": 0.03}}
+        for n in range(QUEUES)
+    },
     "runs": [
         part
         for n in range(QUEUES)
@@ -287,3 +290,43 @@ def test_of_two_thousand_queued_runs_none_starts_once_its_cancel_was_confirmed(f
     assert {run_id for run_id, at in begun.items() if run_id in confirmed and at > confirmed[run_id]} == set()
     now = statuses(emulator)
     assert {now[run_id] for run_id in queued} == {"Cancelled"}
+
+
+def test_a_queued_run_that_its_cancel_misses_is_cancelled_before_another_one_s_end_lets_it_start(
+    factory: Factory,
+) -> None:
+    queue = {"seconds": 36000, "concurrency": 1, "cancel": {"starts_queued": True}}
+    emulator = factory(
+        {
+            **MIXED,
+            "pipelines": {**MIXED["pipelines"], "queue": queue},
+            "runs": [
+                {"pipeline": "queue", "status": "InProgress", "started": "-PT1H"},
+                {"pipeline": "queue", "status": "Queued", "started": "-PT30M", "count": 20},
+            ],
+        }
+    )
+    report = cancel(emulator, pipeline_names="queue")
+    check_outcome(report)
+    queued = {each.run_id for each in report.runs if each.status_before == "Queued"}
+    assert len(queued) == 20
+    assert {run_id for run_id in queued if emulator.activity_runs(run_id)} == set()
+    assert {statuses(emulator)[run_id] for run_id in queued} == {"Cancelled"}
+
+
+def test_a_run_that_starts_although_its_cancel_was_accepted_is_cancelled_again(
+    factory: Factory, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue = {"seconds": 36000, "concurrency": 1, "cancel": {"starts_queued": True}}
+    runs = [
+        {"pipeline": "queue", "status": "InProgress", "started": "-PT1H", "remaining_seconds": 20},
+        {"pipeline": "queue", "status": "Queued", "started": "-PT30M", "id": "slippery"},
+    ]
+    emulator = factory({**MIXED, "pipelines": {**MIXED["pipelines"], "queue": queue}, "runs": runs})
+    report = cancel(emulator, run_group_id="slippery")
+    emulator.advance(60)
+    [run] = report.runs
+    assert (run.status_before, run.requested) == ("Queued", True)
+    assert sent(emulator) == ["slippery", "slippery"]
+    assert "slippery (queue) is InProgress although its cancel was accepted" in caplog.text
+    assert statuses(emulator)["slippery"] == "Cancelled"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+import random
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -74,6 +76,28 @@ CANCELS = st.builds(
 @given(RERUNS)
 def test_a_rerun_report_comes_back_from_its_json(report: RerunReport) -> None:
     assert RerunReport.from_json(json.loads(json.dumps(report.to_json()))) == report
+
+
+@given(RERUNS)
+def test_a_rerun_report_comes_back_from_its_packed_form(report: RerunReport) -> None:
+    assert RerunReport.unpacked(json.loads(json.dumps(report.packed()))) == report
+
+
+def test_the_packed_form_of_5000_windows_is_small() -> None:
+    chance = random.Random(5)  # noqa: S311 - no secret
+    report = replace(REPORT, windows=tuple(ended(number, chance) for number in range(5000)))
+    assert len(report.packed()) < 60 * 5000
+
+
+def ended(number: int, chance: random.Random) -> WindowOutcome:
+    """Return a window with ids and times as the service gives them."""
+    old, new = (
+        f"0858429{chance.randrange(10**22):022d}CU{chance.randrange(20, 140)}" for _ in ("run", "rerun")
+    )
+    ran_at = hour(number).end + timedelta(seconds=chance.random())
+    return WindowOutcome(
+        hour(number), old, "Failed", ran_at, Step.SUBMITTED, new, "Succeeded", "", "", RerunBy.THIS_BATCH
+    )
 
 
 @given(CANCELS)

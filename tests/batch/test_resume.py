@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_adfruns.adf.model import TriggerRun, TriggerRunStatus, Window
+from airflow_provider_adfruns.batch.clearing import reopened
 from airflow_provider_adfruns.batch.ledger import Ledger, Phase
 from airflow_provider_adfruns.batch.plan import plan_reruns
-from airflow_provider_adfruns.batch.report import Step
+from airflow_provider_adfruns.batch.report import RerunBy, Step
 from airflow_provider_adfruns.batch.rerun import resumed_report
 from airflow_provider_adfruns.batch.selection import WindowSelection, select_windows
 from tests.batch.histories import NOW, hour, run
@@ -37,16 +39,18 @@ def histories(statuses: Iterable[str]) -> st.SearchStrategy[list[TriggerRun]]:
     )
 
 
-def ledger(*windows: Window) -> Ledger:
-    return Ledger("batch", "asked", NOW, windows, Phase.SUBMITTING, "ti#1")
+def ledger(*windows: Window, **fields: Any) -> Ledger:
+    return Ledger(
+        "batch", "asked", NOW, windows, Phase.SUBMITTING, "ti#1", **{"handed": len(windows), **fields}
+    )
 
 
 def planned(history: list[TriggerRun]) -> list[Window]:
     return [member.window for member in plan_reruns(history, ALL, None, NOW).members]
 
 
-def resumed(history: list[TriggerRun], *windows: Window) -> RerunReport:
-    return resumed_report(history, ALL, None, ledger(*windows))
+def resumed(history: list[TriggerRun], *windows: Window, **fields: Any) -> RerunReport:
+    return resumed_report(history, ALL, None, ledger(*windows, **fields))
 
 
 def still_unsettled(report: RerunReport) -> set[Window]:
@@ -59,16 +63,102 @@ def newer_run(window: Window, status: str, **options: Any) -> TriggerRun:
     return run(number, status, **{"at": NOW + timedelta(minutes=1), "attempt": 7, **options})
 
 
-@given(histories({*FINAL, "Running", "Waiting"}), st.data())
-def test_what_was_sent_before_a_crash_and_what_is_left_after_it_is_what_was_planned(
-    history: list[TriggerRun], data: st.DataObject
+class Crash(NamedTuple):
+    """A batch at the instant when its try died: ``history`` shows the reruns that it had sent."""
+
+    history: list[TriggerRun]
+    sent: list[Window]
+    ledger: Ledger
+
+
+@st.composite
+def crashes(draw: st.DrawFn) -> Crash:
+    """Draw a batch, how many windows it may have sent, and how many of these it has sent."""
+    history = draw(histories({*FINAL, "Running", "Waiting"}))
+    windows = planned(history)
+    known = ledger(
+        *windows, newest_first=draw(st.booleans()), handed=draw(st.integers(0, len(windows))), max_tries=1
+    )
+    sent = list(known.in_order[: draw(st.integers(0, known.handed))])
+    since = [newer_run(window, draw(st.sampled_from([*FINAL, "Running", "Waiting"]))) for window in sent]
+    return Crash(history + since, sent, known)
+
+
+@given(crashes())
+def test_what_was_sent_before_a_crash_and_what_is_left_after_it_is_what_was_planned(crash: Crash) -> None:
+    left = still_unsettled(resumed_report(crash.history, ALL, None, crash.ledger))
+    assert left.union(crash.sent) == set(crash.ledger.windows)
+    assert left.isdisjoint(crash.sent)
+
+
+@given(crashes())
+def test_only_what_may_have_been_sent_is_looked_for_after_a_crash(crash: Crash) -> None:
+    report = resumed_report(crash.history, ALL, None, crash.ledger)
+    certain = {each.window for each in report.windows if each.step is Step.PLANNED}
+    assert certain == set(crash.ledger.in_order[crash.ledger.handed :])
+
+
+@given(crashes(), st.data())
+def test_a_new_run_is_the_batchs_own_where_it_may_have_sent_it_and_else_somebody_elses(
+    crash: Crash, data: st.DataObject
 ) -> None:
-    everything = planned(history)
-    sent = everything[: data.draw(st.integers(0, len(everything)))]
-    since = [newer_run(window, data.draw(st.sampled_from([*FINAL, "Running", "Waiting"]))) for window in sent]
-    left = still_unsettled(resumed(history + since, *everything))
-    assert left.union(sent) == set(everything)
-    assert left.isdisjoint(sent)
+    others = [window for window in crash.ledger.windows if window not in crash.sent]
+    theirs = data.draw(st.lists(st.sampled_from(others), unique=True)) if others else []
+    history = crash.history + [newer_run(window, "Running") for window in theirs]
+    report = resumed_report(history, ALL, None, crash.ledger)
+    whose = {each.window: each.rerun_by for each in report.windows if each.rerun_by}
+    handed = set(crash.ledger.in_order[: crash.ledger.handed])
+    assert whose == {
+        window: RerunBy.THIS_BATCH if window in handed else RerunBy.SOMEBODY_ELSE
+        for window in {*crash.sent, *theirs}
+    }
+
+
+@given(crashes())
+def test_what_somebody_else_was_seen_to_rerun_stays_theirs(crash: Crash) -> None:
+    known = replace(crash.ledger, theirs=frozenset(crash.sent))
+    report = resumed_report(crash.history, ALL, None, known)
+    assert {each.rerun_by for each in report.windows} <= {None, RerunBy.SOMEBODY_ELSE}
+    assert still_unsettled(report).isdisjoint(crash.sent)
+
+
+def cleared(crash: Crash) -> Ledger:
+    """Return the batch's ledger after a person's clear, an hour later."""
+    report = resumed_report(crash.history, ALL, None, crash.ledger)
+    return reopened(report, crash.ledger, NOW + timedelta(hours=1))
+
+
+def cancelled(crash: Crash) -> set[Window]:
+    report = resumed_report(crash.history, ALL, None, crash.ledger)
+    return {each.window for each in report.windows if each.status == "Cancelled"}
+
+
+@given(crashes())
+def test_after_a_clear_what_was_cancelled_is_left_as_well_as_what_was_not_sent(crash: Crash) -> None:
+    left = still_unsettled(resumed_report(crash.history, ALL, None, cleared(crash)))
+    assert left == set(crash.ledger.windows).difference(crash.sent) | cancelled(crash)
+
+
+@given(crashes(), st.data())
+def test_a_crash_after_a_clear_leaves_what_was_not_sent_again(crash: Crash, data: st.DataObject) -> None:
+    known = cleared(crash)
+    left = still_unsettled(resumed_report(crash.history, ALL, None, known))
+    again = data.draw(st.lists(st.sampled_from(sorted(left)), unique=True)) if left else []
+    late = NOW + timedelta(hours=2)
+    since = [
+        newer_run(window, data.draw(st.sampled_from([*FINAL, "Running"])), at=late, attempt=8)
+        for window in again
+    ]
+    resumed_again = still_unsettled(
+        resumed_report(crash.history + since, ALL, None, Ledger.from_json(known.to_json()))
+    )
+    assert resumed_again == left.difference(again)
+
+
+@given(crashes())
+def test_without_a_clear_nothing_is_sent_on_top_of_what_was_cancelled(crash: Crash) -> None:
+    left = still_unsettled(resumed_report(crash.history, ALL, None, crash.ledger))
+    assert left.isdisjoint(cancelled(crash))
 
 
 @given(histories({*FINAL, "Running"}), st.data())

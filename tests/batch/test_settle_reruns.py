@@ -5,15 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_adfruns.adf.pause import pause
 from airflow_provider_adfruns.batch.ledger import Ledger, Phase
+from airflow_provider_adfruns.batch.report import RerunBy
 from airflow_provider_adfruns.batch.rerun import plan_rerun, resume_rerun
 from airflow_provider_adfruns.batch.selection import select_windows
-from airflow_provider_adfruns.batch.submit import Rules, Submission
+from airflow_provider_adfruns.batch.submit import RerunHistory, Rules, Submission
 from tests.adf.talking import talk
 from tests.conftest import calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pytest
 
     from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.batch.report import RerunReport
@@ -57,6 +61,29 @@ def test_a_rerun_lost_long_after_the_last_answer_is_looked_for_from_then_on(fact
     report = talk(emulator, rerun)
     assert len(reruns(emulator)) == 1
     assert [each.step for each in report.windows] == ["submitted"]
+
+
+def test_a_rerun_that_shows_while_a_look_is_slow_is_this_batchs_own(
+    factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator = factory(failed(1))
+    look, looks = RerunHistory.look, 0
+
+    async def rerun(client: FactoryClient) -> RerunReport:
+        async def slow(self: RerunHistory) -> None:
+            nonlocal looks
+            looks += 1
+            await look(self)
+            if looks == 3:  # before sending, after it, and once more three seconds later
+                await pause(40)
+                await client.check_factory()  # whose answer tells what time it is
+
+        monkeypatch.setattr(RerunHistory, "look", slow)
+        return await _submitted(client)
+
+    emulator.fail_next("TriggerRuns_Rerun", drop_connection=True, processed=True)
+    (outcome,) = talk(emulator, rerun).windows
+    assert outcome.rerun_by is RerunBy.THIS_BATCH
 
 
 def test_a_rerun_that_was_settled_as_not_done_is_no_longer_called_unclear(factory: Factory) -> None:

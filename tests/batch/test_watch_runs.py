@@ -14,8 +14,8 @@ from airflow_provider_adfruns.adf.errors import (
     Unreachable,
     WaitTimedOut,
 )
+from airflow_provider_adfruns.batch.final_watch import RunsFinalWatch
 from airflow_provider_adfruns.batch.watch import (
-    RunsFinalWatch,
     WatchedRun,
     at_once,
     runs_table,
@@ -74,20 +74,19 @@ def test_many_runs_are_followed_by_queries(factory: Factory, lag: float) -> None
     emulator = factory(running(25, lag=lag))
     runs = follow(emulator, pipeline_run_ids=run_ids(emulator))
     assert [run.status for run in runs] == ["Succeeded"] * 25
-    assert len(calls(emulator, "PipelineRuns_Get")) == 25
+    assert calls(emulator, "PipelineRuns_Get") == []
     assert 9 <= len(calls(emulator, "PipelineRuns_QueryByFactory")) <= 12
 
 
-def test_later_looks_ask_only_for_what_changed_and_now_and_then_for_everything(factory: Factory) -> None:
+def test_later_looks_ask_only_for_what_changed_and_now_and_then_for_all_that_go_on(factory: Factory) -> None:
     emulator = factory(running(25, seconds=3000))
     follow(emulator, pipeline_run_ids=run_ids(emulator))
     reaches = [
         entry.at - datetime.fromisoformat(entry.body["lastUpdatedAfter"])
         for entry in calls(emulator, "PipelineRuns_QueryByFactory")
     ]
-    assert reaches[1] <= timedelta(minutes=4)
     full = [place for place, reach in enumerate(reaches) if reach > timedelta(minutes=4)]
-    assert full == [20, 40]
+    assert full == [0, 21, 42]
 
 
 def test_runs_that_end_while_no_query_shows_them_are_seen_to_the_end(factory: Factory) -> None:
@@ -284,13 +283,15 @@ def test_calls_at_once_keep_their_order() -> None:
     assert asyncio.run(at_once(call(number) for number in range(20))) == list(range(20))
 
 
-def test_runs_are_shown_a_line_each() -> None:
+def test_runs_are_shown_a_line_each_below_the_run_that_started_them() -> None:
     runs = [
-        WatchedRun("pipeline", "p1", "close_day", "Cancelled", is_final=True),
+        WatchedRun("pipeline", "p1", "close_day", "Cancelled", is_final=True, status_before="InProgress"),
+        WatchedRun("pipeline", "p3", "load", "Succeeded", is_final=True, status_before="Succeeded"),
         WatchedRun("pipeline", "p2", "region", "Canceling", is_final=False, parent_run_id="p1"),
     ]
-    assert runs_table([run.to_json() for run in runs]) == (
-        "kind      run  name       status     started by\n"
-        "pipeline  p1   close_day  Cancelled  -\n"
-        "pipeline  p2   region     Canceling  p1"
+    assert runs_table(runs) == (
+        "kind      run   name       was         now\n"
+        "pipeline  p1    close_day  InProgress  Cancelled\n"
+        "pipeline    p2  region     -           Canceling\n"
+        "pipeline  p3    load       Succeeded   Succeeded"
     )

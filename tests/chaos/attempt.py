@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
 import traceback
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
+
+from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_adfruns.adf.errors import RunsNotAsWanted
 from airflow_provider_adfruns.adf.pause import moving
@@ -20,11 +24,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow.sdk import Context
+    from airflow.triggers.base import BaseTrigger
 
 SUCCESS, VERDICT, ERROR = "success", "verdict", "error"
 
 # What a worker imports when it is needed, a try has from its parent: it takes a second.
-for _name in ("adf.sdk", "batch.ledger", "batch.report", "batch.rerun", "batch.submit", "batch.watch"):
+for _name in (
+    "adf.sdk",
+    "batch.ledger",
+    "batch.opening",
+    "batch.report",
+    "batch.rerun",
+    "batch.submit",
+    "batch.watch",
+):
     import_module(f"airflow_provider_adfruns.{_name}")
 import_module("airflow_provider_adfruns.triggers.runs")
 
@@ -73,13 +86,27 @@ class FileTaskInstance:
 
 
 def operate(home: Path, parameters: Mapping[str, Any], try_number: int) -> None:
-    """Execute the operator as a worker does."""
+    """Execute the operator as a worker does, and whenever it defers its trigger as a triggerer does."""
     context: Any = {
         "ti": FileTaskInstance(home / "xcom.json", try_number),
         "task_state_store": FileStore(home / "state.json"),
     }
     task = AdfRerunTumblingWindowRunsOperator(task_id="chaos", **parameters)
-    task.execute(cast("Context", context))
+    step = partial(task.execute, cast("Context", context))
+    while True:
+        try:
+            step()
+        except TaskDeferred as deferral:
+            event = json.loads(json.dumps(asyncio.run(_event_of(deferral.trigger))))
+            task = AdfRerunTumblingWindowRunsOperator(task_id="chaos", **parameters)
+            step = partial(getattr(task, deferral.method_name), cast("Context", context), event)
+        else:
+            return
+
+
+async def _event_of(trigger: BaseTrigger) -> Any:
+    (payload,) = [event.payload async for event in trigger.run()]
+    return payload
 
 
 def begin(home: Path, port: int, work: Callable[[], None]) -> int:

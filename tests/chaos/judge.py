@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tests.chaos.night import Night
 
 _RERUN, _QUERY = "TriggerRuns_Rerun", "TriggerRuns_QueryByFactory"
+_WHO = {OURS: "this batch", COLLEAGUE: "somebody else"}
 _CANCELS = frozenset({"TriggerRuns_Cancel", "PipelineRuns_Cancel"})
 
 
@@ -152,7 +153,37 @@ def _misreported(
             yield f"window {window} is reported {told['status']}, and its run is {new['status']}"
         elif window not in meddled and truth[window][-1] is not new:
             yield f"window {window} is reported with a run that is not its latest"
+    yield from _misattributed(evidence, reported)
     whole = all(each["status"] == "Succeeded" for each in reported.values())
     if whole != (evidence.end == "success"):
         counts = dict(Counter(each["status"] for each in reported.values()))
         yield f"the task ended with {evidence.end}, and its windows are {counts}"
+
+
+def _misattributed(evidence: Evidence, reported: Mapping[datetime, Mapping[str, Any]]) -> Iterator[str]:
+    """Find runs that the report gives to another than who sent them, where the task can have known.
+
+    It cannot where somebody else has rerun the window as well: then the latest run is given to them. Nor
+    where an answer to us was lost, or a try was killed that may have sent the window: then a single new run
+    is given to us.
+    """
+    reruns = [entry for entry in evidence.journal if entry["operation"] == _RERUN]
+    sent = {entry["effect"]["triggerRunId"]: entry for entry in reruns if entry["effect"]}
+    colleagues = {
+        _time(entry["effect"]["window"]["start"])
+        for entry in sent.values()
+        if entry["principal"] == COLLEAGUE
+    }
+    lost = {entry["path"].split("/")[-2] for entry in reruns if entry["principal"] == OURS and entry["fault"]}
+    for window, told in sorted(reported.items()):
+        entry = sent.get(told["new_run_id"])
+        if entry is None or told["rerun_by"] == _WHO[entry["principal"]]:
+            continue
+        is_excused = (
+            window in colleagues
+            if entry["principal"] == OURS
+            else told["run_id"] in lost or len(evidence.tries) > 1
+        )
+        if not is_excused:
+            call = f"call {entry['sequence']} was by {_WHO[entry['principal']]}"
+            yield f"window {window} is reported as rerun by {told['rerun_by']}, and {call}"

@@ -85,7 +85,7 @@ def draw(seed: int, count: int) -> Night:
             "max_in_flight": chance.choice([None, None, max(5, count // 3)]),
             "newest_first": chance.random() < 0.3,
             "poll_interval": chance.choice([10.0, 30.0]),
-            "deferrable": False,
+            "deferrable": random.Random(f"deferrable {seed}").random() < 0.5,  # noqa: S311 - not secret
         },
         tuple(
             chance.randint(1, chance.choice([12, count // 2, count, 2 * count]))

@@ -84,12 +84,18 @@ class Quiet:
         self._emulator.advance(3600)
         windows, journal = self._control.windows(20), self._control.journal()
         ours = {entry["subject"] for entry in journal if entry["principal"] == OURS}
+        sent = {
+            entry["effect"]["triggerRunId"]: "this batch" if entry["principal"] == OURS else "somebody else"
+            for entry in journal
+            if entry["effect"] and "triggerRunId" in entry["effect"]
+        }
         told = [
             {
                 "window_start": window["start"],
                 "step": "submitted",
                 "new_run_id": window["runs"][-1]["triggerRunId"],
                 "status": window["runs"][-1]["status"],
+                "rerun_by": sent.get(window["runs"][-1]["triggerRunId"]),
                 "problem": "",
             }
             for window in windows
@@ -151,7 +157,9 @@ def misreported(night: Night, evidence: Evidence, **changes: Any) -> Judgement:
     return judge(night, replace(evidence, report={"windows": [{**first, **changes}, *others]}))
 
 
-@pytest.mark.parametrize("change", [{"status": "Failed"}, {"new_run_id": "another"}])
+@pytest.mark.parametrize(
+    "change", [{"status": "Failed"}, {"new_run_id": "another"}, {"rerun_by": "somebody else"}]
+)
 def test_the_judge_finds_a_report_that_is_not_the_truth(
     night: Night, quiet: Quiet, change: dict[str, str]
 ) -> None:

@@ -40,6 +40,7 @@ def test_the_scenario_of_the_page_is_one() -> None:
         "principals: [{name: a, zzz: 1}]\npipelines: {}\n",
         "pipelines:\n  a: {zzz: 1}\n",
         "pipelines:\n  a: {activities: [{name: a, zzz: 1}]}\n",
+        "pipelines:\n  a: {cancel: {zzz: 1}}\n",
         "pipelines: {a: {}}\ntriggers: {t: {pipeline: a, zzz: 1}}\n",
         "pipelines: {a: {}}\ntriggers: {t: {pipeline: a, windows: {count: 1, zzz: 1}}}\n",
         "pipelines: {a: {}}\ntriggers: {t: {pipeline: a, dependsOn: [{self: true, zzz: 1}]}}\n",

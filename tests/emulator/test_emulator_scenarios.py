@@ -72,6 +72,16 @@ TRIGGER = TOP + "triggers:\n  hourly:\n    pipeline: load\n"
         ("pipelines:\n\tload: {}\n", 2, "indented by spaces"),
         ("pipelines: a: b\n", 1, "is not YAML: mapping values are not allowed here"),
         ("pipelines:\n  load: *missing\n", 2, "undefined alias"),
+        (
+            "pipelines:\n  a: {cancel: {stuck: 1.5}}\n",
+            2,
+            "a probability from 0 to 1, true or false, not '1.5'",
+        ),
+        ("pipelines:\n  a: {cancel: {cancels_needed: 2}}\n", 2, "beside 'stuck'"),
+        ("pipelines:\n  a: {cancel: {stuck: 1, cancels_needed: 1}}\n", 2, "a whole number from 2"),
+        ("pipelines:\n  a: {cancel: {late_seconds: 2}}\n", 2, "beside 'late_activity' or 'late_child'"),
+        (TOP + "runs: [{pipeline: load, cancel: {stuck: 1}}]\n", 4, "is not cancelled any more"),
+        ("pipelines:\n  a: {activities: [{name: A, count: 0}]}\n", 2, "a whole number from 1 to 1000"),
         ("- pipelines\n", 1, "the scenario must be a mapping"),
     ],
 )

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.dag_processing.bundles.manager import DagBundlesManager
-from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
 from airflow.models.xcom import XComModel
 from airflow.utils.db import initdb
 from airflow.utils.session import create_session
+
+from tests.provider.versions import store_dag
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,12 +27,15 @@ class Ran:
 
     def xcom(self, task_id: str, key: str = "return_value") -> Any:
         """Return an XCom's value, None if the task has left none."""
+        return next(iter(self.xcoms(task_id, key)), None)
+
+    def xcoms(self, task_id: str, key: str = "return_value") -> list[Any]:
+        """Return an XCom's values, one of each mapped task."""
         found = XComModel.get_many(
             run_id=self._dag_run.run_id, dag_ids=self._dag_run.dag_id, task_ids=task_id, key=key
         )
         with create_session() as session:
-            row = session.scalars(found).first()
-            return None if row is None else XComModel.deserialize_value(row)
+            return [XComModel.deserialize_value(row) for row in session.scalars(found)]
 
 
 @pytest.fixture(scope="session")
@@ -47,11 +49,8 @@ def run_dag(airflow_database: None) -> Callable[[DAG], Ran]:  # noqa: ARG001
     """Run a DAG through Airflow's own ``dag.test()``."""
 
     def run(dag: DAG) -> Ran:
-        folder = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
         DagBundlesManager().sync_bundles_to_db()  # type: ignore[no-untyped-call]
-        bag = BundleDagBag(dag_folder=folder, bundle_path=folder, bundle_name="dags-folder")
-        bag.dags[dag.dag_id] = dag
-        sync_bag_to_db(bag, "dags-folder", None)  # dag.test() runs only DAGs that the database knows
+        store_dag(dag)
         return Ran(dag.test())
 
     return run

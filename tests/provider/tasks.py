@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_adfruns.emulator.routes import OPERATIONS
+from tests.provider.versions import TaskDeferred
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,11 +79,13 @@ class Task:
         return getattr(self.make(), deferral.method_name)(self.ti.context, json.loads(json.dumps(event)))
 
     def run(self) -> Any:
-        """Execute, and where the task defers let the trigger fire and resume. :return: the result."""
-        try:
-            return self.begin()
-        except TaskDeferred as deferral:
-            return self.resume(deferral, event_of(through_json(deferral.trigger)))
+        """Execute, and whenever the task defers let the trigger fire and resume. :return: the result."""
+        step = self.begin
+        while True:
+            try:
+                return step()
+            except TaskDeferred as deferral:
+                step = partial(self.resume, deferral, event_of(through_json(deferral.trigger)))
 
 
 def through_json(trigger: BaseTrigger) -> BaseTrigger:

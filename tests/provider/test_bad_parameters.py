@@ -14,7 +14,10 @@ from airflow_provider_adfruns.operators.cancel import (
     AdfCancelPipelineRunOperator,
     AdfCancelWaitingTriggerRunOperator,
 )
-from airflow_provider_adfruns.operators.rerun import AdfRerunTumblingWindowRunsOperator
+from airflow_provider_adfruns.operators.rerun import (
+    AdfRerunPipelineRunOperator,
+    AdfRerunTumblingWindowRunsOperator,
+)
 from airflow_provider_adfruns.sensors.cancel_complete import AdfCancelCompleteSensor
 from tests.provider.scenarios import NIGHT_RANGE, WAITING
 from tests.provider.tasks import TaskInstance
@@ -33,9 +36,11 @@ CANCEL: tuple[Any, dict[str, Any]] = (AdfCancelPipelineRunOperator, {"run_ids": 
 SELECTED = (AdfCancelPipelineRunOperator, {"pipeline_names": "load"})
 WAITING_RUNS = (AdfCancelWaitingTriggerRunOperator, {"trigger_name": "report", **NIGHT_RANGE})
 RERUN = (AdfRerunTumblingWindowRunsOperator, {"trigger_name": "hourly", **NIGHT_RANGE})
+RERUN_RUNS = (AdfRerunPipelineRunOperator, {"run_ids": "lone"})
 SENSOR = (AdfCancelCompleteSensor, {"pipeline_run_ids": "lone"})
 TRIGGER_SENSOR = (AdfCancelCompleteSensor, {"trigger_name": "report", "trigger_run_ids": "waiting"})
 ON_WINDOWS = [WAITING_RUNS, RERUN]
+OPERATORS = [CANCEL, WAITING_RUNS, RERUN, RERUN_RUNS]
 IN_XCOM = "{{ ti.xcom_pull(task_ids='choose') }}"
 
 NO_RUN_IDS = ["", [], "[]", " , "]
@@ -112,6 +117,35 @@ CASES: list[Case] = [
         for each in ["Running", ["Failed", "WaitingOnDependency"], "Canceled", [5]]
     ],
     (RERUN, {"statuses": []}, "statuses: the list is empty. Expected at least one of Cancelled, Failed"),
+    *[
+        (kind, {"deadline": each}, f"deadline: .* {said}")
+        for kind in OPERATORS
+        for each, said in [
+            ("2026-03-01T06:00:00", "has no time zone"),
+            (datetime(2026, 3, 1), "has no time zone"),  # noqa: DTZ001
+            ("tonight", "is not a time. Expected ISO 8601"),
+            ("None", "is not a time. Expected ISO 8601"),
+            (5, "is not a time. Expected a datetime"),
+        ]
+    ],
+    *[
+        (kind, {"result_path": each}, "result_path: .* is not possible. Expected a file, or a folder")
+        for kind in OPERATORS
+        for each in ["", "None", "results/today.json", 5]
+    ],
+    *[
+        (kind, {"fail_if": each}, "fail_if: .* is not known. Expected one of any, all, never")
+        for kind in [RERUN, RERUN_RUNS]
+        for each in ["some", "", None, "ANY", True]
+    ],
+    (RERUN_RUNS, {"dry_run": "maybe"}, "dry_run: 'maybe' is neither true nor false"),
+    (RERUN_RUNS, {"rerun_from": "end"}, "rerun_from: 'end' is not known. Expected one of start, failure"),
+    (RERUN_RUNS, {"rerun_from": "activity"}, "start_activity_name and rerun_from='activity' belong together"),
+    *[
+        (RERUN_RUNS, {"run_ids": each}, r"run_ids: .* is not a run id. Expected letters")
+        for each in BAD_RUN_IDS
+    ],
+    *[(RERUN_RUNS, {"run_ids": each}, "run_ids: the list is empty") for each in NO_RUN_IDS],
     (RERUN, {"dry_run": "maybe"}, "dry_run: 'maybe' is neither true nor false"),
     (WAITING_RUNS, {"dry_run": "maybe"}, "dry_run: 'maybe' is neither true nor false"),
     (
@@ -172,13 +206,24 @@ NEVER_TEMPLATED: list[Case] = [
     ),
     (TRIGGER_SENSOR, {"trigger_run_ids": None}, "neither pipeline_run_ids nor trigger_run_ids are given"),
     *[
-        (RERUN, {"max_windows": each}, "max_windows: .* is not possible. Expected a whole number above zero")
+        (RERUN, {name: each}, f"{name}: .* is not possible. Expected a whole number above zero")
+        for name in ["max_windows", "max_in_flight"]
         for each in [0, -1, 1.5, "5", True]
     ],
     *[
-        (CANCEL, {name: each}, f"{name}: .* is not possible. Expected a number of seconds above zero")
+        (kind, {name: each}, f"{name}: .* is not possible. Expected a number of seconds above zero")
+        for kind in OPERATORS
         for name in ["poll_interval", "timeout"]
         for each in [0, -1, "60", True, None]
+    ],
+    *[
+        (RERUN, {"settle_seconds": each}, "settle_seconds: .* is not possible. Expected a number of seconds")
+        for each in [0, -1, "60", True, None]
+    ],
+    *[
+        (kind, {"max_requests_per_second": each}, "max_requests_per_second: .* is not possible. Expected")
+        for kind in OPERATORS
+        for each in [0, -1, "60", True]
     ],
 ]
 
@@ -244,6 +289,8 @@ def test_in_a_dag_run_a_template_that_renders_to_bad_run_ids_fails_the_task_unse
         (WAITING_RUNS, {"window_start": "{{ data_interval_start }}", "window_end": "{% if x %}{% endif %}"}),
         (RERUN, {"trigger_name": IN_XCOM, "statuses": [IN_XCOM], "dry_run": IN_XCOM}),
         (RERUN, {**NO_RANGE, "run_ids": IN_XCOM}),
+        *[(kind, {"deadline": IN_XCOM, "result_path": "{{ params.folder }}/"}) for kind in OPERATORS],
+        *[(kind, {"fail_if": IN_XCOM}) for kind in [RERUN, RERUN_RUNS]],
         (SENSOR, {"pipeline_run_ids": IN_XCOM}),
         (SENSOR, {"include_children": IN_XCOM}),
         (TRIGGER_SENSOR, {"trigger_name": IN_XCOM, "trigger_run_ids": IN_XCOM}),

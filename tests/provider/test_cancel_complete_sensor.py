@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSensorTimeout, AirflowSkipException
 
 from airflow_provider_adfruns.adf.errors import (
     PipelineRunNotFound,
@@ -18,6 +17,7 @@ from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
 from airflow_provider_adfruns.sensors.cancel_complete import AdfCancelCompleteSensor
 from tests.provider.scenarios import FAMILY, WAITING
 from tests.provider.tasks import Task, event_of, through_json, writes
+from tests.provider.versions import AirflowRescheduleException, AirflowSensorTimeout, AirflowSkipException
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +89,10 @@ def test_in_a_dag_run_a_sensor_on_the_worker_leaves_its_result_in_xcom(
             "status": "Succeeded",
             "is_final": True,
             "parent_run_id": None,
+            "status_before": "Succeeded",
+            "started_at": "2026-02-28T21:40:00+00:00",
+            "ended_at": "2026-02-28T22:40:00+00:00",
+            "canceling_since": None,
         }
     ]
 

@@ -187,3 +187,48 @@ def test_the_trigger_is_made_again_from_json_as_it_was(factory: Start) -> None:
     factory(WAITING)
     trigger = cancel(**ONLY_WAITING_RANGE, deferrable=True).defer().trigger
     assert through_json(trigger).serialize() == trigger.serialize()
+
+
+MANY: dict[str, Any] = {
+    "now": NOW,
+    "pipelines": {"load": {"seconds": 60}, "report": {"seconds": 36000}},
+    "triggers": {
+        "hourly": {
+            "pipeline": "load",
+            "state": "stopped",
+            "windows": [{"from": "-PT240H", "count": 240, "status": "Failed"}],
+        },
+        "report": {
+            "pipeline": "report",
+            "state": "stopped",
+            "dependsOn": [{"trigger": "hourly"}],
+            "windows": [
+                {
+                    "from": "-PT240H",
+                    "count": 240,
+                    "status": "WaitingOnDependency",
+                    "except": [{"windows": "100..119", "status": "Running"}],
+                }
+            ],
+        },
+    },
+}
+
+
+@WAYS_TO_WAIT
+def test_of_many_windows_the_trigger_runs_themselves_are_seen_cancelled_through_lost_answers(
+    factory: Start, deferrable: bool
+) -> None:
+    emulator = factory(MANY)
+    for seed, operation in enumerate(["TriggerRuns_Cancel", "PipelineRuns_Cancel"]):
+        emulator.fail_sometimes(operation, rate=0.05, seed=seed, drop_connection=True, processed=True)
+        emulator.fail_sometimes(operation, rate=0.05, seed=seed + 2, status=503)
+    result = cancel(
+        window_start="2026-02-19T00:00:00Z",
+        window_end="2026-03-01T07:00:00Z",
+        on_running="cancel_pipeline_runs",
+        deferrable=deferrable,
+    ).run()
+    assert report_windows(emulator) == ["Cancelled"] * 240
+    assert result["counts"] == {"Cancelled": 240}
+    assert {each["status_before"] for each in result["runs"]} == {"WaitingOnDependency", "Running"}

@@ -19,6 +19,7 @@ from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
 from tests.conftest import CONN_ID, calls
 from tests.provider.scenarios import FAMILY, NOW, WAITING
 from tests.provider.tasks import statuses
+from tests.provider.versions import needs_airflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -225,6 +226,7 @@ def test_a_connection_of_the_official_provider_signs_in_with_its_secret(
     assert tokens(emulator) == 1
 
 
+@needs_airflow(3, 2, "such a connection is refused before the hook sees it")
 @pytest.mark.parametrize(
     ("extra", "said"),
     [("{'tenantId': 1}", "is not JSON"), ("[]", "is not a JSON object"), ('"text"', "is not a JSON object")],

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,9 +127,7 @@ def test_a_task_killed_while_it_sends_stops_and_cancels_its_reruns_and_nobody_el
     assert cancelled <= pipelines_of(emulator, sent)
     assert "cancel requested: window" in log  # and what did not fit into a kill's seconds is named as well
     assert {statuses(emulator)[run_id] for run_id in cancelled} <= {"Cancelled", "Canceling"}
-    assert {statuses(emulator)[run_id] for run_id in pipelines_of(emulator, [foreign_rerun])} == {
-        "InProgress"
-    }
+    assert statuses(emulator)[foreign_rerun] in {"Waiting", "Running"}
 
 
 def test_a_worker_that_shuts_down_stops_sending_and_leaves_the_reruns_to_the_next_try(factory: Start) -> None:
@@ -164,6 +163,7 @@ def stop_while_waiting(monkeypatch: pytest.MonkeyPatch, what: type[BaseException
     async def stop(*_: object, **__: object) -> None:
         raise what
 
+    import_module("airflow_provider_adfruns.batch.rerun")  # it would keep what it finds when first imported
     monkeypatch.setattr("airflow_provider_adfruns.batch.watch.wait_until_done", stop)
 
 
@@ -257,3 +257,11 @@ def test_a_killed_cancel_sends_no_more_and_undoes_nothing(factory: Start, in_tas
 def test_cancel_on_kill_has_to_be_true_or_false() -> None:
     with pytest.raises(InvalidInput, match="cancel_on_kill: 'maybe' is neither true nor false"):
         rerun(cancel_on_kill="maybe")
+
+
+def test_a_signal_after_the_task_has_ended_cancels_nothing_and_raises_nothing(factory: Start) -> None:
+    emulator = factory(windows(2))
+    task = rerun(wait_for_completion=False)
+    task.execute(RunningTaskInstance().context)
+    task.on_kill()
+    assert calls(emulator, "PipelineRuns_Cancel") == []

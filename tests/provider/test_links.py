@@ -15,9 +15,12 @@ from airflow_provider_adfruns.operators.cancel import (
     AdfCancelPipelineRunOperator,
     AdfCancelWaitingTriggerRunOperator,
 )
-from airflow_provider_adfruns.operators.rerun import AdfRerunTumblingWindowRunsOperator
+from airflow_provider_adfruns.operators.rerun import (
+    AdfRerunPipelineRunOperator,
+    AdfRerunTumblingWindowRunsOperator,
+)
 from airflow_provider_adfruns.sensors.cancel_complete import AdfCancelCompleteSensor
-from tests.provider.scenarios import FAMILY, WAITING_RANGE
+from tests.provider.scenarios import FAMILY, WAITING, WAITING_RANGE
 from tests.provider.tasks import Task, TaskInstance
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     RunDag = Callable[[DAG], Ran]
 
 ENV = "AIRFLOW_CONN_AZURE_DATA_FACTORY_DEFAULT"
+BOTH = pytest.mark.parametrize("deferrable", [False, True], ids=["on the worker", "deferred"])
 KEY = "_link_AdfStudioLink"
 RESOURCE = (
     "/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/night-rg"
@@ -63,14 +67,46 @@ def test_in_a_dag_run_the_link_is_there_after_success_and_after_failure(
     "task",
     [
         Task(AdfCancelPipelineRunOperator, run_ids="lone", deferrable=True),
+        Task(AdfCancelWaitingTriggerRunOperator, trigger_name="report", run_ids="waiting", deferrable=True),
+        Task(AdfRerunTumblingWindowRunsOperator, trigger_name="hourly", **WAITING_RANGE, deferrable=True),
         Task(AdfCancelCompleteSensor, pipeline_run_ids="lone", deferrable=True),
     ],
-    ids=["operator", "sensor"],
+    ids=["cancel", "cancel waiting", "rerun", "sensor"],
 )
 def test_the_link_is_there_while_the_task_is_deferred(factory: Start, task: Task) -> None:
-    emulator = factory(FAMILY)
+    emulator = factory({**WAITING, **FAMILY, "pipelines": {**WAITING["pipelines"], **FAMILY["pipelines"]}})
     task.defer()
     assert task.ti.xcoms[KEY] == emulator.url
+
+
+def test_each_mapped_task_has_the_link_to_its_own_run(
+    factory: Start, monkeypatch: pytest.MonkeyPatch, run_dag: RunDag
+) -> None:
+    emulator = factory(FAMILY, tls=True)
+    monkeypatch.setenv(ENV, emulator.connection_json())
+    with DAG("mapped_links", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+        AdfCancelPipelineRunOperator.partial(task_id="cancel", deferrable=True).expand(
+            run_ids=["lone", "day"]
+        )
+    ran = run_dag(dag)
+    monkeypatch.delenv(ENV)  # the API server reads no more than this
+    assert sorted(ran.xcoms("cancel", KEY)) == [
+        f"https://adf.azure.com/en/monitoring/pipelineruns/{run_id}{QUERY}" for run_id in ("day", "lone")
+    ]
+
+
+@BOTH
+def test_a_rerun_leads_to_the_new_run(
+    factory: Start, monkeypatch: pytest.MonkeyPatch, deferrable: bool
+) -> None:
+    done = "00000000-0000-4000-8000-00000000000d"
+    runs = [{"pipeline": "load", "status": "Failed", "started": "-PT3H", "id": done}]
+    emulator = factory({**FAMILY, "runs": runs}, tls=True)
+    monkeypatch.setenv(ENV, emulator.connection_json())
+    task = Task(AdfRerunPipelineRunOperator, run_ids=done, deferrable=deferrable)
+    report = task.run()
+    (new,) = report["run_ids"]
+    assert task.ti.xcoms[KEY] == f"https://adf.azure.com/en/monitoring/pipelineruns/{new}{QUERY}"
 
 
 def test_the_link_is_there_when_the_task_fails(factory: Start) -> None:
@@ -121,6 +157,8 @@ def test_the_link_leads_to_the_cloud_of_the_connection(
         (Task(AdfCancelPipelineRunOperator, run_ids=["day", "lone"]), "pipelineruns"),
         (Task(AdfCancelWaitingTriggerRunOperator, trigger_name="t", run_ids="a"), "triggerruns"),
         (Task(AdfRerunTumblingWindowRunsOperator, trigger_name="t", **WAITING_RANGE), "triggerruns"),
+        (Task(AdfRerunPipelineRunOperator, run_ids="done"), "pipelineruns/done"),
+        (Task(AdfRerunPipelineRunOperator, run_ids=["done", "lone"]), "pipelineruns"),
         (Task(AdfCancelCompleteSensor, pipeline_run_ids="lone"), "pipelineruns/lone"),
         (Task(AdfCancelCompleteSensor, pipeline_run_ids=["day", "lone"]), "pipelineruns"),
         (Task(AdfCancelCompleteSensor, trigger_name="t", trigger_run_ids="a"), "triggerruns"),

@@ -88,7 +88,9 @@ def test_a_trigger_of_final_runs_survives_the_database(
     assert vars(through_json(trigger)) == vars(trigger)
 
 
-@given(PLACES, st.dictionaries(st.text(), st.none() | st.integers() | st.text()))
-def test_a_trigger_of_reruns_survives_the_database(place: dict[str, Any], report: dict[str, Any]) -> None:
-    trigger = AdfWindowsRerunTrigger(report=report, **place)
+@given(PLACES, st.text(), st.none() | st.integers(1))
+def test_a_trigger_of_reruns_survives_the_database(
+    place: dict[str, Any], report: str, max_in_flight: int | None
+) -> None:
+    trigger = AdfWindowsRerunTrigger(report=report, max_in_flight=max_in_flight, **place)
     assert vars(through_json(trigger)) == vars(trigger)

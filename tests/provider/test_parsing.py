@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk import DAG
-from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_provider_adfruns.operators.cancel import (
     AdfCancelPipelineRunOperator,
     AdfCancelWaitingTriggerRunOperator,
 )
+from airflow_provider_adfruns.operators.cleanup import AdfCleanUpOperator
 from airflow_provider_adfruns.operators.rerun import (
     AdfRerunPipelineRunOperator,
     AdfRerunTumblingWindowRunsOperator,
 )
 from airflow_provider_adfruns.sensors.cancel_complete import AdfCancelCompleteSensor
 from tests.provider.scenarios import NIGHT_RANGE
+from tests.provider.versions import DagSerialization
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,10 +73,21 @@ TASKS: list[tuple[Callable[..., BaseOperator], dict[str, Any], set[str]]] = [
         {"run_ids": ["a", "b"], "rerun_from": "activity", "start_activity_name": "Merge", "fail_if": "all"},
         {*EACH_OPERATOR, "run_ids", "rerun_from", "start_activity_name", "fail_if", "dry_run"},
     ),
+    (AdfCleanUpOperator, {"task_ids": ["start"]}, {*EACH_OPERATOR, "task_ids", "dry_run"}),
     (
         AdfCancelCompleteSensor,
         {"pipeline_run_ids": "a", "trigger_name": "hourly", "trigger_run_ids": ["b"]},
-        {*PLACE, "pipeline_run_ids", "include_children", "trigger_name", "trigger_run_ids"},
+        {
+            *PLACE,
+            "pipeline_run_ids",
+            "include_children",
+            "trigger_name",
+            "trigger_run_ids",
+            "accept_outcomes",
+            "cancel_requested_at",
+            "on_stuck",
+            "evidence_path",
+        },
     ),
 ]
 EACH = pytest.mark.parametrize(("operator", "parameters", "templated"), TASKS)

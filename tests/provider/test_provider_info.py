@@ -18,6 +18,7 @@ from airflow_provider_adfruns.adf.clouds import CLOUDS
 from airflow_provider_adfruns.adf.identity import Authentication
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
 from airflow_provider_adfruns.provider_info import get_provider_info
+from tests.provider.versions import needs_airflow
 
 DISTRIBUTION = "airflow-provider-adfruns"
 (CONNECTION_TYPE,) = get_provider_info()["connection-types"]
@@ -37,7 +38,7 @@ json.dump(
     {
         "hook": [hook.hook_class_name, hook.connection_id_attribute_name, hook.connection_testable],
         "fields": fields,
-        "relabeling": manager.field_behaviours["adf_runs"]["relabeling"],
+        "relabeling": manager.field_behaviours.get("adf_runs", {}).get("relabeling"),
         "links": [name for name in manager.extra_links_class_names if "adfruns" in name],
         "version": manager.providers["airflow-provider-adfruns"].version,
     },
@@ -130,6 +131,7 @@ def test_airflow_finds_the_hook_and_offers_to_test_it(discovered: dict[str, Any]
     assert discovered["hook"] == [CONNECTION_TYPE["hook-class-name"], AdfRunsHook.conn_name_attr, True]
 
 
+@needs_airflow(3, 2, "the connection form does not come from the metadata")
 def test_airflow_shows_every_field_of_the_form(discovered: dict[str, Any]) -> None:
     assert set(discovered["fields"]) == set(CONNECTION_TYPE["conn-fields"])
     assert discovered["relabeling"] == {"login": "Client ID", "password": "Client secret"}

@@ -9,6 +9,7 @@ import pytest
 from airflow.sdk import DAG
 
 from airflow_provider_adfruns.adf.errors import RunsNotAsWanted, Unreachable, WaitTimedOut
+from airflow_provider_adfruns.adf.model import parse_time
 from airflow_provider_adfruns.operators.rerun import AdfRerunTumblingWindowRunsOperator
 from tests.conftest import calls
 from tests.provider.scenarios import NIGHT, NIGHT_RANGE, NOW, WAITING, WAITING_RANGE
@@ -218,6 +219,32 @@ def test_statuses_choose_by_the_latest_run(factory: Start, statuses: Any, expect
     assert sorted(result["run_ids"]) == sorted(
         run_id for status in expected for run_id in ids(emulator, status=status)
     )
+
+
+@pytest.mark.parametrize(("max_in_flight", "warns"), [(None, False), (2, False), (3, True)])
+def test_more_in_flight_than_the_trigger_allows_is_a_warning_before_anything_is_sent(
+    factory: Start, caplog: pytest.LogCaptureFixture, max_in_flight: int | None, warns: bool
+) -> None:
+    night = {**NIGHT["triggers"]["hourly"], "maxConcurrency": 2}
+    emulator = factory({**NIGHT, "triggers": {"hourly": night}})
+    rerun(max_in_flight=max_in_flight, dry_run=True).run()
+    said = f"max_in_flight is {max_in_flight}, and trigger 'hourly' runs 2 windows at a time"
+    assert any(said in record.getMessage() for record in caplog.records) is warns
+    assert writes(emulator) == []
+
+
+@WAYS_TO_WAIT
+def test_the_report_says_when_each_window_ran_before_and_when_it_was_rerun(
+    factory: Start, deferrable: bool
+) -> None:
+    emulator = factory(failing("succeeded", "failed"))
+    task = rerun(deferrable=deferrable, fail_if="never")
+    starts = {run["triggerRunId"]: run["triggerRunTimestamp"] for run in emulator.trigger_runs("hourly")}
+    task.run()
+    starts |= {run["triggerRunId"]: run["triggerRunTimestamp"] for run in emulator.trigger_runs("hourly")}
+    for each in task.ti.report["windows"]:
+        assert parse_time(starts[each["run_id"]]) == datetime.fromisoformat(each["ran_at"])
+        assert parse_time(starts[each["new_run_id"]]) == datetime.fromisoformat(each["started_at"])
 
 
 def test_max_windows_stops_a_slip_of_the_range_before_anything_is_sent(factory: Start) -> None:

@@ -1,0 +1,120 @@
+"""Begin a batch of window reruns, or take up the one that an earlier try has left open."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from airflow_provider_adfruns.batch.clearing import reopen
+from airflow_provider_adfruns.batch.deadline import refuse_past
+from airflow_provider_adfruns.batch.ledger import Ledger, Phase, fingerprint
+from airflow_provider_adfruns.batch.rerun import plan_rerun, resume_rerun
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.adf.model import TriggerRunStatus
+    from airflow_provider_adfruns.batch.report import RerunReport
+    from airflow_provider_adfruns.batch.selection import WindowSelection
+
+log = logging.getLogger(__name__)
+
+
+class Batch(NamedTuple):
+    """A batch that is to be submitted."""
+
+    ledger: Ledger
+    report: RerunReport
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a task is asked to rerun; see ``plan_rerun`` for the parameters.
+
+    :param deadline: a new batch is refused if this is over by the service's clock; None for no deadline.
+    """
+
+    selection: WindowSelection
+    statuses: frozenset[TriggerRunStatus] | None
+    max_windows: int
+    max_in_flight: int | None
+    newest_first: bool
+    dry_run: bool
+    deadline: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """The try of a task instance that works on a batch.
+
+    :param owner: names it in logs.
+    :param max_tries: the task instance's; a change tells of a person's clear.
+    :param may_hide_reruns: see ``plan_rerun``.
+    :param patience_seconds: how long reruns that are being cancelled are waited for after a clear.
+    """
+
+    owner: str
+    max_tries: int
+    may_hide_reruns: bool
+    patience_seconds: float
+
+
+async def open_batch(client: FactoryClient, asked: Asked, known: Ledger | None, this: Try) -> Batch:
+    """Resume the batch that an earlier try has left open, else plan a new one.
+
+    :param known: what an earlier try has kept, if anything.
+    :raises AdfRunsError: see ``plan_rerun`` and ``resume_rerun``.
+    """
+    selection = fingerprint(
+        {
+            "selection": repr(asked.selection),
+            "statuses": sorted(asked.statuses or ()),
+            "factory": repr(client.connection.address),
+        }
+    )
+    if known is not None and known.is_open and known.selection == selection and not asked.dry_run:
+        return await _take_up(client, asked, known, this)
+    await refuse_past(client, asked.deadline)
+    report = await plan_rerun(
+        client,
+        asked.selection,
+        asked.statuses,
+        max_windows=asked.max_windows,
+        max_in_flight=asked.max_in_flight,
+        dry_run=asked.dry_run,
+        may_hide_reruns=this.may_hide_reruns,
+    )
+    ledger = Ledger(
+        uuid.uuid4().hex[:12],
+        selection,
+        report.planned_at,
+        tuple(outcome.window for outcome in report.windows),
+        Phase.SUBMITTING,
+        this.owner,
+        newest_first=asked.newest_first,
+        max_tries=this.max_tries,
+    )
+    return Batch(ledger, report)
+
+
+async def _take_up(client: FactoryClient, asked: Asked, known: Ledger, this: Try) -> Batch:
+    """Resume an open batch; after a person's clear rerun once more what has been cancelled."""
+    log.info(
+        "Taking up batch %s, planned at %s, which try %s left while %s: %d windows",
+        known.batch_id,
+        known.planned_at,
+        known.owner,
+        known.phase,
+        len(known.windows),
+    )
+    report = await resume_rerun(client, asked.selection, asked.statuses, known)
+    if this.max_tries != known.max_tries:
+        log.info("The task was cleared: reruns of the batch that were cancelled are sent once more")
+        until = await client.now() + timedelta(seconds=this.patience_seconds)
+        known = await reopen(client, report, known, until)
+        report = await resume_rerun(client, asked.selection, asked.statuses, known)
+    return Batch(known.taken_up(this.owner, this.max_tries), report)
