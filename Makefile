@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CLIENTS := .contract
 INSTALL := -m pip install --quiet --disable-pip-version-check
-CODE := airflow_provider_adfruns tests example_dags demo benchmarks
+CODE := airflow_provider_adfruns tests example_dags demo stack benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-oldest test-beside wheel chaos cancels contract demo docs bench format clean
+.PHONY: help install check test test-oldest test-beside wheel chaos cancels contract demo up live soak docs bench format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,15 @@ $(CLIENTS)/npm/.ready: tests/contract/clients/package.json tests/contract/client
 demo: $(READY) ## watch Airflow cancel and rerun runs of a local factory, checked against its journal
 	$(BIN)/python -m demo
 
+up: $(READY) ## Airflow's UI on localhost with the example DAGs and a local factory; Ctrl-C ends everything
+	$(BIN)/python -m stack
+
+live: $(READY) ## users and bad days in a real Airflow, judged by the journal; some 10 minutes
+	$(BIN)/python -m tests.live
+
+soak: $(READY) ## 200 deferred tasks in one triggerer for 10 minutes: its loop, memory and connections
+	$(BIN)/python -m tests.live.soak --tasks 200 --minutes 10
+
 docs: .docs/.ready ## build the documentation into site/; a link that leads nowhere fails
 	.docs/bin/zensical build --strict --clean
 
@@ -98,4 +107,4 @@ format: $(READY) ## let ruff format and mend
 	$(BIN)/ruff format $(CODE)
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) $(CLIENTS) .oldest .beside .wheel .docs site .cache dist .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(CLIENTS) .oldest .beside .wheel .docs site .cache dist .demo .stack .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

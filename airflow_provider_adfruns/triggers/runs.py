@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 _ASK_SECONDS = 5.0
 _CANCEL_SECONDS = 20.0  # Airflow's [triggerer] on_kill_timeout is 30 s for both
+_KILLS: set[asyncio.Task[None]] = set()  # under way: a loop by itself may lose a task that nobody holds
 
 
 class _WatchTrigger(BaseTrigger):
@@ -116,12 +118,24 @@ class _WatchTrigger(BaseTrigger):
 
         Airflow (3.3 on) calls this after ``run`` was cancelled: when a person ends or clears the deferred
         task, but also when the trigger has moved to another triggerer. The task's state tells them apart.
+
+        Airflow 3.3.2 then cancels the trigger again, about once a second until it has ended, and with it
+        this method. So what is to be done is a task of its own, which nobody else cancels.
         """
         if self.cancel_on_kill is None:
             return
+        work = asyncio.get_running_loop().create_task(self._end(cancel_on_kill=self.cancel_on_kill))
+        _KILLS.add(work)
+        work.add_done_callback(_KILLS.discard)
+        while not work.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.shield(work)
+
+    async def _end(self, *, cancel_on_kill: bool) -> None:
+        """Decide about what the task has started; takes no longer than Airflow lets a kill take."""
         kill = self.started()
-        state = await self._task_state() if self.cancel_on_kill else None
-        decision = decide(cancel_on_kill=self.cancel_on_kill, state=state)
+        state = await self._task_state() if cancel_on_kill else None
+        decision = decide(cancel_on_kill=cancel_on_kill, state=state)
         if not decision.cancels:
             self.log.warning(
                 "Killed; what the task has started goes on, since %s. To cancel it by hand: %s.",

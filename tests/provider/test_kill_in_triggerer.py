@@ -52,12 +52,19 @@ def kill(
     monkeypatch: pytest.MonkeyPatch, trigger: Any, state: str | None = "failed", map_index: int = -1
 ) -> None:
     """Do as the triggerer does after a person has acted on the task; its supervisor knows the state."""
+    know_state(monkeypatch, trigger, state, map_index)
+    asyncio.run(trigger.on_kill())
+
+
+def know_state(
+    monkeypatch: pytest.MonkeyPatch, trigger: Any, state: str | None = "failed", map_index: int = -1
+) -> None:
+    """Let the triggerer's supervisor know the state of the trigger's task."""
     key = "task" if map_index < 0 else f"task_{map_index}"
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor(state, key), raising=False)
     ti = RunningTaskInstance()
     ti.map_index = map_index
     trigger._task_instance = ti
-    asyncio.run(trigger.on_kill())
 
 
 @pytest.mark.parametrize("map_index", [-1, 7])
@@ -66,6 +73,29 @@ def test_a_killed_rerun_cancels_its_running_windows(
 ) -> None:
     emulator = factory(WINDOWS)
     kill(monkeypatch, deferred(), map_index=map_index)
+    emulator.advance(60)
+    reruns = [call.effect["triggerRunId"] for call in calls(emulator, "TriggerRuns_Rerun")]
+    assert {statuses(emulator)[run_id] for run_id in reruns} == {"Cancelled"}
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_kill_goes_on_although_airflow_cancels_its_trigger_again(
+    factory: Start, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    emulator = factory(WINDOWS)
+    trigger = deferred()
+    know_state(monkeypatch, trigger)
+
+    async def triggerer() -> None:
+        # Airflow 3.3.2 cancels a killed trigger about once a second, until it has ended.
+        killed = asyncio.ensure_future(asyncio.wait_for(trigger.on_kill(), timeout=30))
+        for _ in range(times):
+            await asyncio.wait({killed}, timeout=0.02)
+            killed.cancel()
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others)
+
+    asyncio.run(triggerer())
     emulator.advance(60)
     reruns = [call.effect["triggerRunId"] for call in calls(emulator, "TriggerRuns_Rerun")]
     assert {statuses(emulator)[run_id] for run_id in reruns} == {"Cancelled"}

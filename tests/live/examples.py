@@ -1,0 +1,114 @@
+"""Stories of the example DAGs, as they are, on the factory of the demonstration as it would stand today."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from stack.airflow import ROOT
+from tests.live import judge
+from tests.live.judge import FINAL, WrongError
+
+if TYPE_CHECKING:
+    from tests.live.judge import Evidence, Window
+    from tests.live.stage import Stage
+
+FAST_CLOCK = 120.0  # what the examples' runs do takes an hour
+_BOOKS = "5f0c1a52-8d0e-4a53-9d0b-6c1b8d5f7a01"
+_RERUN_SECONDS = 1500  # 12 s of a real clock, see `night`
+_PATIENCE_SECONDS = 300.0
+
+
+def demonstration() -> dict[str, Any]:
+    """Return the demonstration's factory, whose night is the one before now."""
+    scenario = yaml.safe_load((ROOT / "demo" / "scenario.yaml").read_text(encoding="utf-8"))
+    del scenario["now"]
+    for trigger in scenario["triggers"].values():
+        trigger["rerun_seconds"] = _RERUN_SECONDS
+    return dict(scenario)
+
+
+def all_at_once(stage: Stage) -> list[str]:
+    """Four of the example DAGs at the same time."""
+    stage.begin(demonstration(), clock=FAST_CLOCK)
+    began = stage.evidence()
+    succeeding = [
+        stage.start(dag_id, {})
+        for dag_id in ("cancel_and_rerun_from_failure", "rerun_last_night", "recover_stuck_window")
+    ]
+    failing = stage.start("clean_up_after_failure", {})
+    for run in succeeding:
+        stage.wait_for_end(run, seconds=_PATIENCE_SECONDS)
+    stage.wait_for_end(failing, "failed", seconds=_PATIENCE_SECONDS)
+    evidence = stage.evidence()
+    due, stuck = _due(began), _in_status(began, "report_hourly", "WaitingOnDependency")
+    return [
+        judge.each_rerun(evidence, [*due, *stuck]),
+        judge.whole(evidence, [*due, *stuck]),
+        _cancelled_trigger_runs(evidence, len(stuck)),
+        _books(evidence),
+        _stock(evidence),
+    ]
+
+
+def with_approval(stage: Stage) -> list[str]:
+    """A person approves what a dry run has planned."""
+    stage.begin(demonstration(), clock=FAST_CLOCK)
+    due = _due(stage.evidence())
+    run = stage.start("rerun_last_night_with_approval", {})
+    stage.wait("it waits for a person", lambda: run.task("approve")["state"] == "awaiting_input")
+    planned = stage.evidence().reruns()
+    if planned:
+        raise WrongError(f"windows rerun before a person has approved: {planned}")
+    run.approve("approve")
+    stage.wait_for_end(run)
+    evidence = stage.evidence()
+    return [
+        "nothing sent before the approval",
+        judge.each_rerun(evidence, due),
+        judge.whole(evidence, due),
+        judge.nothing_cancelled(evidence),
+    ]
+
+
+def _due(evidence: Evidence) -> list[Window]:
+    return _in_status(evidence, "orders_15min", "Failed")
+
+
+def _in_status(evidence: Evidence, trigger: str, status: str) -> list[Window]:
+    return [
+        window for window, found in evidence.windows().items() if window[0] == trigger and found == status
+    ]
+
+
+def _cancelled_trigger_runs(evidence: Evidence, stuck: int) -> str:
+    cancels = evidence.carried_out("TriggerRuns_Cancel")
+    if len(cancels) != stuck:
+        raise WrongError(f"{len(cancels)} trigger runs were cancelled, and {stuck} were stuck")
+    return f"{stuck} stuck run cancelled first"
+
+
+def _books(evidence: Evidence) -> str:
+    """See that the run and its children were cancelled, and one run more was made in its group."""
+    runs = {run["runId"]: run for run in evidence.state["pipelineRuns"]}
+    family = {_BOOKS}
+    while more := {run_id for run_id, run in runs.items() if run["parentRunId"] in family} - family:
+        family |= more
+    wrong = {run_id: runs[run_id]["status"] for run_id in family if runs[run_id]["status"] != "Cancelled"}
+    if wrong:
+        raise WrongError(f"of close_books and its children these are not Cancelled: {wrong}")
+    again = [run for run in runs.values() if run["groupId"] == _BOOKS and run["runId"] != _BOOKS]
+    if [run["status"] for run in again] != ["Succeeded"]:
+        raise WrongError(f"the reruns of close_books: {again}")
+    return f"{len(family)} runs of a tree Cancelled, and one rerun of it Succeeded"
+
+
+def _stock(evidence: Evidence) -> str:
+    """See that what the DAG run that fails has started is cancelled."""
+    runs = [run for run in evidence.state["pipelineRuns"] if run["pipelineName"] == "load_stock"]
+    alive = [run["runId"] for run in runs if run["status"] not in FINAL]
+    cancelled = [run["runId"] for run in runs if run["status"] == "Cancelled"]
+    if alive or len(cancelled) != 1:
+        raise WrongError(f"of load_stock these go on: {alive}, and these are Cancelled: {cancelled}")
+    return "what the failed DAG run had started is Cancelled"

@@ -1,0 +1,134 @@
+"""What the factory's journal and its runs say about a story; pure, and raises where they say otherwise."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+FINAL = frozenset({"Succeeded", "Failed", "Cancelled"})
+_CANCELLED = frozenset({"Cancelled", "Canceling"})
+_TRIGGER = re.compile(r"/triggers/([^/]+)/triggerruns/", re.IGNORECASE)
+
+
+Window: TypeAlias = tuple[str, datetime]  # the trigger and the start
+
+
+class WrongError(AssertionError):
+    """The factory says something else than it should."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a factory tells at one instant.
+
+    :param journal: its calls, as the control API writes them.
+    :param state: its triggers and runs, likewise.
+    """
+
+    journal: Sequence[Mapping[str, Any]]
+    state: Mapping[str, Any]
+
+    def carried_out(self, operation: str) -> list[Mapping[str, Any]]:
+        """Return the calls of an operation that changed something."""
+        return [each for each in self.journal if each["operation"] == operation and each["effect"]]
+
+    def reruns(self) -> Counter[Window]:
+        """Count the reruns of each window, by trigger and start."""
+        return Counter(
+            (_trigger_of(each), datetime.fromisoformat(each["effect"]["window"]["start"]))
+            for each in self.carried_out("TriggerRuns_Rerun")
+        )
+
+    def cancelling(self) -> set[str]:
+        """Return the runs that calls have cancelled."""
+        calls = self.carried_out("PipelineRuns_Cancel") + self.carried_out("TriggerRuns_Cancel")
+        return {run_id for each in calls for run_id in each["effect"]["cancelling"]}
+
+    def pipeline_runs(self) -> dict[str, str]:
+        """Return the status of each pipeline run."""
+        return {run["runId"]: run["status"] for run in self.state["pipelineRuns"]}
+
+    def windows(self) -> dict[Window, str]:
+        """Return the status of each window's latest run."""
+        return {
+            (trigger["name"], datetime.fromisoformat(window["start"])): str(window["status"])
+            for trigger in self.state["triggers"]
+            for window in trigger["windows"]
+        }
+
+    def status(self, window: Window) -> str:
+        """Return the status of a window's latest run."""
+        return self.windows()[window]
+
+    def rerun_runs(self, *triggers: str) -> set[str]:
+        """Return the pipeline runs that the reruns of some triggers' windows have started."""
+        return {
+            run_id
+            for trigger in self.state["triggers"]
+            if trigger["name"] in triggers
+            for window in trigger["windows"]
+            for run in window["runs"][1:]
+            for run_id in run["pipelineRuns"]
+        }
+
+    def alive(self) -> set[str]:
+        """Return the pipeline runs that have not ended."""
+        return {run_id for run_id, status in self.pipeline_runs().items() if status not in FINAL}
+
+
+def each_rerun(evidence: Evidence, due: Iterable[Window]) -> str:
+    """See that each window was rerun as often as it was due, and no other window.
+
+    :param due: windows by trigger and start; what stands twice was due twice.
+    """
+    wanted, found = Counter(due), evidence.reruns()
+    if found != wanted:
+        missed, beyond = dict(wanted - found), dict(found - wanted)
+        raise WrongError(f"windows missed: {missed or 'none'}; rerun beyond: {beyond or 'none'}")
+    twice = sum(times > 1 for times in wanted.values())
+    again = f" ({twice} once more, as asked)" if twice else ""
+    return f"{len(wanted)} windows rerun once{again}"
+
+
+def whole(evidence: Evidence, due: Iterable[Window]) -> str:
+    """See that windows have succeeded."""
+    wrong = {window: evidence.status(window) for window in due if evidence.status(window) != "Succeeded"}
+    if wrong:
+        raise WrongError(f"windows that are not Succeeded: {wrong}")
+    return "all Succeeded"
+
+
+def nothing_cancelled(evidence: Evidence) -> str:
+    """See that no run was cancelled, and that no cancel was even asked for."""
+    asked = [each for each in evidence.journal if each["operation"].endswith("_Cancel")]
+    statuses = evidence.pipeline_runs()
+    wrong = {run_id: status for run_id, status in statuses.items() if status in _CANCELLED}
+    if asked or wrong:
+        raise WrongError(f"cancels asked for: {[each['subject'] for each in asked]}; cancelled: {wrong}")
+    return "nothing cancelled"
+
+
+def untouched(evidence: Evidence, others: Collection[str]) -> str:
+    """See that the runs of others go on."""
+    statuses = evidence.pipeline_runs()
+    wrong = {run_id: statuses[run_id] for run_id in others if statuses[run_id] != "InProgress"}
+    if wrong:
+        raise WrongError(f"runs of others that no longer run: {wrong}")
+    return f"{len(others)} runs of others go on"
+
+
+def not_yet_cancelled(evidence: Evidence, runs: Collection[str]) -> dict[str, str]:
+    """Return those of some pipeline runs that are neither Cancelled nor being cancelled."""
+    statuses = evidence.pipeline_runs()
+    return {run_id: statuses[run_id] for run_id in runs if statuses[run_id] not in _CANCELLED}
+
+
+def _trigger_of(entry: Mapping[str, Any]) -> str:
+    found = _TRIGGER.search(entry["path"])
+    return found[1] if found else ""

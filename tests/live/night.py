@@ -1,0 +1,76 @@
+"""The factory that a story begins with: windows of a night, some of them due, and runs of others; pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+NOW = datetime(2026, 3, 1, 6, 40, tzinfo=UTC)
+END = NOW.replace(minute=0)
+FACTORY = {"resource_group": "shopfront-rg", "name": "shopfront-adf"}  # as in the demonstration's scenario
+_FOR_HOURS = 100_000  # seconds: longer than any story
+
+
+def night(
+    *triggers: str,
+    due: int = 6,
+    rerun_seconds: int = 450,
+    failing_again: int = 0,
+) -> dict[str, Any]:
+    """Return a scenario.
+
+    Before and after the windows that are due lie one that has succeeded and one that runs, and there is a
+    pipeline run of somebody else: nobody has to touch these.
+
+    :param triggers: the names of its triggers, all alike; default ``hourly`` alone.
+    :param due: how many windows of each have failed.
+    :param rerun_seconds: how long a rerun of one takes. At 30 times real time 450 are 15 s: a trigger that
+        fires while the process that has deferred still ends, some 3 s, makes Airflow 3.3.2 fail the task.
+    :param failing_again: so many of them fail in their first rerun, too.
+    """
+    failing = [
+        {"windows": 1 + place, "status": "Failed", "rerun_outcome": ["failed", "succeeded"]}
+        for place in range(failing_again)
+    ]
+    windows = {
+        "from": _start(due).isoformat(),
+        "count": due + 2,
+        "status": "Failed",
+        "rerun_seconds": rerun_seconds,
+        "except": [
+            {"windows": 0, "status": "Succeeded"},
+            {"windows": due + 1, "status": "Running"},
+            *failing,
+        ],
+    }
+    return {
+        "now": NOW.isoformat(),
+        "query_lag_seconds": 3,
+        "factory": FACTORY,
+        "pipelines": {"load": {"seconds": _FOR_HOURS, "cancel_seconds": 60}},
+        "triggers": {
+            name: {"pipeline": "load", "endTime": END.isoformat(), "windows": [windows]}
+            for name in triggers or ("hourly",)
+        },
+        "runs": [
+            {"pipeline": "load", "status": "InProgress", "started": "-PT20M", "remaining_seconds": _FOR_HOURS}
+        ],
+    }
+
+
+def due_windows(*triggers: str, due: int = 6) -> list[tuple[str, datetime]]:
+    """Return the windows that are due in `night`, by trigger and start."""
+    return [
+        (trigger, _start(due) + timedelta(hours=place))
+        for trigger in triggers or ("hourly",)
+        for place in range(1, due + 1)
+    ]
+
+
+def window_range(due: int = 6) -> dict[str, str]:
+    """Return the range of all windows in `night`, as a DAG's params."""
+    return {"window_start": _start(due).isoformat(), "window_end": END.isoformat()}
+
+
+def _start(due: int) -> datetime:
+    return END - timedelta(hours=due + 2)

@@ -1,0 +1,237 @@
+"""What users and bad days do to Airflow, and what the factory has to say about it afterwards."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from tests.live import examples, judge
+from tests.live.judge import WrongError
+from tests.live.night import due_windows, night, window_range
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.live.stage import Stage
+
+KILL_SECONDS = 40.0  # a killed task's runs are being cancelled by then
+_LONG = 100_000  # seconds of the factory: no rerun ends before its story
+
+
+def marked_while_deferred(stage: Stage) -> list[str]:
+    """Marked failed and marked success: their runs are cancelled, those of a third DAG run go on."""
+    stage.begin(night("north", "south", "west", rerun_seconds=_LONG))
+    failed, success, untouched = (
+        stage.start("live_rerun", {"trigger_name": trigger, **window_range()})
+        for trigger in ("north", "south", "west")
+    )
+    for run in (failed, success, untouched):
+        stage.wait_until_deferred(run)
+        stage.wait_for_its_trigger(run)
+    started = stage.evidence()
+    marked = time.monotonic()
+    failed.mark("rerun", "failed")
+    success.mark("rerun", "success")
+    ours = started.rerun_runs("north", "south")
+    stage.wait_until_cancelled(ours, KILL_SECONDS)
+    took = time.monotonic() - marked
+    stage.wait_for_end(failed, "failed")
+    stage.wait_for_end(success)
+    if untouched.task("rerun")["state"] != "deferred":
+        raise WrongError(f"the third DAG run no longer waits: {untouched.states()}")
+    evidence = stage.evidence()
+    beyond = evidence.cancelling() - ours - _trigger_runs(evidence, "north", "south")
+    if beyond:
+        raise WrongError(f"runs cancelled beyond those of the two tasks: {beyond}")
+    said = [
+        f"{len(ours)} runs being cancelled {took:.0f} s after the marks",
+        judge.each_rerun(evidence, due_windows("north", "south", "west")),
+        judge.untouched(evidence, stage.others | evidence.rerun_runs("west")),
+    ]
+    untouched.mark("rerun", "failed")
+    stage.wait_until_cancelled(evidence.rerun_runs("west"), KILL_SECONDS)
+    return said
+
+
+def _trigger_runs(evidence: judge.Evidence, *triggers: str) -> set[str]:
+    return {
+        run["triggerRunId"]
+        for trigger in evidence.state["triggers"]
+        if trigger["name"] in triggers
+        for window in trigger["windows"]
+        for run in window["runs"][1:]
+    }
+
+
+def cleared_while_deferred(stage: Stage) -> list[str]:
+    """Cleared while it waits: the new try takes up the batch."""
+    stage.begin(night(rerun_seconds=900))
+    run = stage.start("live_rerun", window_range())
+    stage.wait_until_deferred(run)
+    run.clear("rerun")
+    stage.wait(
+        "a second try has begun",
+        lambda: run.task("rerun")["try_number"] > 1 or run.has_ended,
+    )
+    stage.wait_for_end(run)
+    taken_up = len(run.xcom("rerun")["windows"])
+    if taken_up != len(due_windows()):
+        raise WrongError(f"the second try reports {taken_up} windows: it has not taken up the batch")
+    return [f"the second try reports all {taken_up} windows", *_all_is_well(stage)]
+
+
+def cleared_when_finished(stage: Stage) -> list[str]:
+    """Cleared after success: nothing is due any more. After a failure: what failed again, alone."""
+    stage.begin(night("north", "south", failing_again=2))
+    failed = stage.start("live_rerun", {"trigger_name": "north", **window_range()})
+    stage.wait_for_end(failed, "failed")
+    failed.clear("rerun")
+    stage.wait_for_end(failed)
+    failed.clear("rerun")
+    stage.wait("it runs once more", lambda: failed.task("rerun")["try_number"] == 3)
+    stage.wait_for_end(failed)
+    due = due_windows("north")
+    return _all_is_well(stage, due + due[:2], of=due)
+
+
+def worker_killed_while_submitting(stage: Stage) -> list[str]:
+    """SIGKILL to the task and its supervisor in the midst of the reruns: the next try takes up the batch."""
+    due = 60
+    slow = {"operation": "TriggerRuns_Rerun", "delay_seconds": 45, "rate": 1.0}
+    stage.begin(night(due=due), slow)
+    run = stage.start("live_rerun_retried", window_range(due))
+    sent = stage.wait("some reruns are sent", lambda: len(_sent(stage)) >= 12 and len(_sent(stage)))
+    stage.kill_worker(run)
+    stage.wait_for_end(run, seconds=240)
+    tries = run.task("rerun")["try_number"]
+    if tries < 2 or sent >= due:
+        raise WrongError(f"the kill came too late: {sent} reruns were sent, and there were {tries} tries")
+    return [f"killed after {sent} of {due}", *_all_is_well(stage, due_windows(due=due))]
+
+
+def _sent(stage: Stage) -> list[object]:
+    return [*stage.evidence().carried_out("TriggerRuns_Rerun")]
+
+
+def triggerer_stopped_and_killed(stage: Stage) -> list[str]:
+    """The triggerer ends in good order, then by SIGKILL: each time the next one goes on waiting."""
+    stage.begin(night(rerun_seconds=1800))
+    run = stage.start("live_rerun", window_range())
+    stage.wait_until_deferred(run)
+    triggerer = stage.airflow.services["triggerer"]
+    triggerer.end(20)
+    triggerer.start()
+    _wait_for_looks(stage)
+    triggerer.kill()
+    triggerer.start()
+    _wait_for_looks(stage)
+    if run.task("rerun")["state"] != "deferred":
+        raise WrongError(f"it does not wait any more: {run.states()}")
+    stage.wait_for_end(run)
+    return _all_is_well(stage)
+
+
+def _wait_for_looks(stage: Stage) -> None:
+    """Wait until a triggerer that was started again looks at the factory."""
+    before = len(stage.factory.journal())
+    stage.wait("the triggerer looks again", lambda: len(stage.factory.journal()) > before + 1)
+
+
+def execution_timeout(stage: Stage) -> list[str]:
+    """Timed out on the worker: a next try takes up the batch; with none left its runs are cancelled."""
+    stage.begin(night("north", "south", rerun_seconds=900))
+    retried = stage.start("live_rerun_on_worker_retried", {"trigger_name": "north", **window_range()})
+    last = stage.start("live_rerun_on_worker", {"trigger_name": "south", **window_range()})
+    stage.wait_for_end(last, "failed")
+    ours = stage.evidence().rerun_runs("south")
+    stage.wait_until_cancelled(ours, KILL_SECONDS)
+    stage.wait_for_end(retried)
+    evidence = stage.wait_until_still()
+    alone = evidence.rerun_runs("north") & evidence.cancelling()
+    if alone:
+        raise WrongError(f"runs cancelled although a try was left: {alone}")
+    return [
+        f"{len(ours)} runs cancelled with no try left",
+        f"{retried.task('rerun')['try_number']} tries over one batch",
+        judge.each_rerun(evidence, due_windows("north", "south")),
+        judge.whole(evidence, due_windows("north")),
+        judge.untouched(evidence, stage.others),
+    ]
+
+
+def deadline(stage: Stage) -> list[str]:
+    """The operator's own timeout: the task fails, and its runs are left alone."""
+    stage.begin(night(rerun_seconds=1500))
+    run = stage.start("live_rerun_deadline", window_range())
+    stage.wait_for_end(run, "failed")
+    alive = stage.evidence().alive() - stage.others
+    return [f"{len(alive)} runs still ran when it failed", *_all_is_well(stage)]
+
+
+def retry_after_failure(stage: Stage) -> list[str]:
+    """A window fails again: the retry is a new batch, of that window alone."""
+    stage.begin(night(failing_again=2))
+    run = stage.start("live_rerun_retried", window_range())
+    stage.wait_for_end(run)
+    due = due_windows()
+    return _all_is_well(stage, due + due[:2], of=due)
+
+
+def two_dag_runs(stage: Stage) -> list[str]:
+    """Two DAG runs over the same windows, and one beside them: the later one reruns nothing that runs."""
+    stage.begin(night("north", "south", rerun_seconds=900))
+    first = stage.start("live_rerun", {"trigger_name": "north", **window_range()})
+    beside = stage.start("live_rerun", {"trigger_name": "south", **window_range()})
+    stage.wait_until_deferred(first)
+    second = stage.start("live_rerun", {"trigger_name": "north", **window_range()})
+    for run in (first, beside, second):
+        stage.wait_for_end(run)
+    return _all_is_well(stage, due_windows("north", "south"))
+
+
+def mapped_tasks(stage: Stage) -> list[str]:
+    """A mapped task over three triggers; one of its instances is cleared while it waits."""
+    triggers = ("north", "south", "west")
+    stage.begin(night(*triggers, rerun_seconds=900))
+    run = stage.start("live_rerun_mapped", window_range())
+    stage.wait_until_deferred(run, tasks=3)
+    run.clear("rerun", 1)
+    stage.wait("its second try has begun", lambda: run.task("rerun", 1)["try_number"] > 1)
+    stage.wait_for_end(run)
+    return _all_is_well(stage, due_windows(*triggers))
+
+
+def _all_is_well(
+    stage: Stage,
+    reruns: list[judge.Window] | None = None,
+    of: list[judge.Window] | None = None,
+) -> list[str]:
+    """See that all is whole in the end, nothing was done twice, and nobody else was met.
+
+    :param reruns: the windows that were due; default those of one night.
+    :param of: them without repeats, where some were due twice.
+    """
+    evidence = stage.wait_until_still()
+    due = reruns or due_windows()
+    return [
+        judge.each_rerun(evidence, due),
+        judge.whole(evidence, of or due),
+        judge.nothing_cancelled(evidence),
+        judge.untouched(evidence, stage.others),
+    ]
+
+
+STORIES: dict[str, Callable[[Stage], list[str]]] = {
+    "the example DAGs, four at once": examples.all_at_once,
+    "the example DAG that a person approves": examples.with_approval,
+    "two DAG runs over the same windows": two_dag_runs,
+    "mapped tasks, one of them cleared": mapped_tasks,
+    "retry after a window failed again": retry_after_failure,
+    "cleared when finished": cleared_when_finished,
+    "cleared while deferred": cleared_while_deferred,
+    "marked failed, marked success while deferred": marked_while_deferred,
+    "worker killed while submitting": worker_killed_while_submitting,
+    "triggerer stopped, triggerer killed": triggerer_stopped_and_killed,
+    "execution timeout": execution_timeout,
+    "deadline": deadline,
+}

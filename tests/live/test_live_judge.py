@@ -1,0 +1,70 @@
+"""The live suite's judge finds what is wrong, in what a factory tells."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from airflow_provider_adfruns.emulator import AdfEmulator
+from tests.live import judge
+from tests.live.judge import Evidence, WrongError
+from tests.live.night import due_windows, night
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def rerun(start: datetime = START, trigger: str = "hourly") -> dict[str, Any]:
+    """Return a journal's entry."""
+    path = f"/subscriptions/1/factories/f/triggers/{trigger}/triggerRuns/1/rerun"
+    effect = {"window": {"start": start.isoformat()}}
+    return {"operation": "TriggerRuns_Rerun", "path": path, "effect": effect, "subject": "1"}
+
+
+def evidence(*journal: dict[str, Any], **statuses: str) -> Evidence:
+    """Return what a factory tells."""
+    runs = [{"runId": run_id, "status": status} for run_id, status in statuses.items()]
+    return Evidence(journal, {"triggers": [], "pipelineRuns": runs})
+
+
+def test_a_window_that_was_rerun_once_is_well() -> None:
+    assert judge.each_rerun(evidence(rerun()), [("hourly", START)]) == "1 windows rerun once"
+
+
+@pytest.mark.parametrize(
+    ("journal", "what"),
+    [([rerun(), rerun()], "beyond"), ([], "missed"), ([rerun(), rerun(trigger="other")], "other")],
+    ids=["twice", "never", "of another trigger"],
+)
+def test_a_window_rerun_too_often_or_never_is_found(journal: list[dict[str, Any]], what: str) -> None:
+    with pytest.raises(WrongError, match=what):
+        judge.each_rerun(evidence(*journal), [("hourly", START)])
+
+
+def test_a_cancel_is_found_even_if_it_changed_nothing() -> None:
+    asked = {"operation": "PipelineRuns_Cancel", "path": "", "effect": None, "subject": "a"}
+    with pytest.raises(WrongError, match="asked for: \\['a'\\]"):
+        judge.nothing_cancelled(evidence(asked, a="Succeeded"))
+
+
+def test_a_run_that_is_cancelled_without_a_call_is_found() -> None:
+    with pytest.raises(WrongError, match="'a': 'Canceling'"):
+        judge.nothing_cancelled(evidence(a="Canceling", b="Succeeded"))
+
+
+def test_a_run_of_somebody_else_that_ended_is_found() -> None:
+    with pytest.raises(WrongError, match="'a': 'Cancelled'"):
+        judge.untouched(evidence(a="Cancelled", b="InProgress"), ["a", "b"])
+
+
+def test_runs_that_go_on_are_not_yet_cancelled() -> None:
+    assert judge.not_yet_cancelled(evidence(a="Cancelled", b="InProgress"), ["a", "b"]) == {"b": "InProgress"}
+
+
+def test_a_night_is_as_it_says() -> None:
+    with AdfEmulator(night("north", "south", due=3), clock="manual") as emulator:
+        failed = [run for run in emulator.trigger_runs() if run["status"] == "Failed"]
+        assert len(failed) == len(due_windows("north", "south", due=3))
+        alive = [run for run in emulator.pipeline_runs() if run["status"] == "InProgress"]
+        assert len(alive) == 3, "a window of each trigger that runs, and a run of somebody else"
