@@ -17,6 +17,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_adfruns._airflow import task_state
 from airflow_provider_adfruns.adf import errors
 from airflow_provider_adfruns.adf.errors import AdfRunsError, WaitTimedOut
+from airflow_provider_adfruns.adf.pause import pause
 from airflow_provider_adfruns.batch.cancel_rules import CancelRules
 from airflow_provider_adfruns.batch.final_watch import RunsFinalWatch
 from airflow_provider_adfruns.batch.kill import (
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.adf.client import FactoryClient
 
 _ASK_SECONDS = 5.0
+_FIRST_LOOK_SECONDS = 5.0
 _CANCEL_SECONDS = 20.0  # Airflow's [triggerer] on_kill_timeout is 30 s for both
 _KILLS: set[asyncio.Task[None]] = set()  # under way: a loop by itself may lose a task that nobody holds
 
@@ -161,7 +163,12 @@ class _WatchTrigger(BaseTrigger):
         return asked.result()
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Watch, and yield one event."""
+        """Watch, and yield one event.
+
+        Not at once: Airflow's scheduler (3.3.2) may fail a task that is to be resumed while the worker's
+        process that deferred it is still ending.
+        """
+        await pause(_FIRST_LOOK_SECONDS)
         watch: Watch | None = None
         event: dict[str, Any] = {"status": "success", "message": "", "error": ""}
         try:
