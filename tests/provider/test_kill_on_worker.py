@@ -114,7 +114,11 @@ def test_a_task_killed_while_it_sends_stops_and_cancels_its_reruns_and_nobody_el
         emulator.trigger_runs("minutely"), key=lambda run: str(run["properties"]["windowStartTime"])
     )
     AdfRunsHook().rerun_trigger_run("minutely", foreign["triggerRunId"])
-    (foreign_rerun,) = rerun_ids(emulator)[-1:]
+    (foreign_rerun,) = (
+        entry.effect["triggerRunId"]
+        for entry in calls(emulator, "TriggerRuns_Rerun")
+        if entry.effect and entry.subject == foreign["triggerRunId"]
+    )
     task.read_progress()
     log = task.kill()
     sent = [run_id for run_id in rerun_ids(emulator) if run_id != foreign_rerun]
