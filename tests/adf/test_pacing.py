@@ -193,8 +193,8 @@ def test_a_process_has_one_pacer_for_a_principal_of_a_subscription() -> None:
     assert shared_pacer("arm", "sub", "me") is not shared_pacer("arm", "other", "me")
 
 
-async def _after_refusal(emulator: AdfEmulator, ask: Callable[[], Awaitable[Any]]) -> None:
-    while not emulator.journal:
+async def _after_refusal(refused: FactoryClient, ask: Callable[[], Awaitable[Any]]) -> None:
+    while not refused.tally.throttled:
         await pause(0)
     await ask()
 
@@ -206,7 +206,7 @@ def test_a_refused_client_holds_back_the_other_clients_of_its_principal(factory:
     async def two() -> None:
         connection = connection_to(emulator)
         async with FactoryClient(connection) as one, FactoryClient(connection) as other:
-            await asyncio.gather(one.check_factory(), _after_refusal(emulator, other.list_triggers))
+            await asyncio.gather(one.check_factory(), _after_refusal(one, other.list_triggers))
 
     asyncio.run(two())
     [listed] = calls(emulator, "Triggers_ListByFactory")

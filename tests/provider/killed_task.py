@@ -62,7 +62,7 @@ class Supervisor:
 
 def main(state: str, parameters: str) -> None:
     """Run the task until it ends or is ended."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
+    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s", force=True)
     vars(task_runner)["SUPERVISOR_COMMS"] = Supervisor(state)
     vars(kill).update(ON_KILL_SECONDS=30.0, _ASK_SECONDS=10.0)  # how fast this machine is proves nothing
     task = AdfRerunTumblingWindowRunsOperator(task_id="task", **json.loads(parameters))

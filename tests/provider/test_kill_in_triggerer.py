@@ -14,6 +14,7 @@ from tests.conftest import calls
 from tests.provider.killed_task import RunningTaskInstance, Supervisor
 from tests.provider.scenarios import FAMILY, NOW
 from tests.provider.tasks import Task, statuses, through_json
+from tests.provider.versions import needs_airflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.emulator import AdfEmulator
 
     Start = Callable[..., AdfEmulator]
+
+pytestmark = needs_airflow(3, 3, "it tells no trigger of a kill")
 
 WINDOWS: dict[str, Any] = {
     "now": NOW,

@@ -27,7 +27,7 @@ from tests.conftest import calls
 from tests.provider.killed_task import RunningTaskInstance, Supervisor
 from tests.provider.scenarios import FAMILY, NOW
 from tests.provider.tasks import statuses, writes
-from tests.provider.versions import AirflowTaskTimeout
+from tests.provider.versions import AirflowTaskTimeout, needs_airflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -205,6 +205,7 @@ def test_without_cancel_on_kill_the_reruns_go_on(
     assert calls(emulator, "PipelineRuns_Cancel") == []
 
 
+@needs_airflow(3, 3, "its task runner carries execution_timeout out elsewhere")
 @pytest.mark.parametrize(("try_number", "cancels"), [(1, 0), (2, 0), (3, 5)])
 def test_execution_timeout_cancels_only_if_no_try_is_left(
     factory: Start, monkeypatch: pytest.MonkeyPatch, in_task: InTask, try_number: int, cancels: int
