@@ -98,6 +98,11 @@ class RecoveryReport:
             return [each.run_id for each in self.runs if not each.problem]
         return [each.new_run_id for each in self.runs if each.new_run_id and each.status]
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether of each run it is known if a rerun of it exists: else only the ids chosen can tell."""
+        return not any(each.new_run_id and each.status is None for each in self.runs)
+
     def to_json(self) -> dict[str, Any]:
         """Return the form that goes to XCom and to the trigger."""
         return {
@@ -214,9 +219,8 @@ async def rerun_pipeline_runs(
             return replace(outcome, problem=f"it was not looked at: {stopped[0]}")
         try:
             run = await client.get_pipeline_run(run_id)
-            outcome = RecoveryOutcome(
-                run_id, run.pipeline_name, str(run.status), new_run_id=chosen_id(batch, run_id)
-            )
+            new_run_id = None if dry_run else chosen_id(batch, run_id)
+            outcome = RecoveryOutcome(run_id, run.pipeline_name, str(run.status), new_run_id)
             if not run.status.is_final:
                 problem = (
                     f"it is {run.status}; only a run that has ended can be rerun. Cancel it or wait for it"
@@ -293,7 +297,7 @@ async def _create_once(client: FactoryClient, outcome: RecoveryOutcome, manner: 
     rerun_from, activity = manner.rerun_from, manner.start_activity_name
     chosen = outcome.new_run_id or ""
     problem = ""
-    for _ in range(_TIMES):
+    for left in reversed(range(_TIMES + 1)):  # the last time it only looks
         try:
             known = await client.get_pipeline_run(chosen)
         except PipelineRunNotFound:
@@ -305,6 +309,8 @@ async def _create_once(client: FactoryClient, outcome: RecoveryOutcome, manner: 
         else:
             client.tally.settled += bool(problem)
             return replace(outcome, status=str(known.status))
+        if not left:
+            break
         await _check_time(client, manner.deadline)
         try:
             await client.create_recovery_run(
