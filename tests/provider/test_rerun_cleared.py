@@ -124,3 +124,16 @@ def test_the_ledger_knows_the_clear_only_when_it_has_been_dealt_with(factory: St
     assert store.get(LEDGER_KEY)["max_tries"] == 1
     one_try(2, 2, store).run()
     assert store.get(LEDGER_KEY)["max_tries"] == 2
+
+
+def test_after_a_second_clear_what_the_first_has_sent_once_more_is_still_the_batchs(
+    factory: Start, store: Store
+) -> None:
+    emulator = factory(night(3))
+    killed(emulator, store)
+    with pytest.raises(WaitTimedOut):
+        one_try(2, 2, store, timeout=50, poll_interval=10).run()
+    assert len(sent(emulator)) == 5
+    result = one_try(3, 3, store).run()
+    assert len(sent(emulator)) == 5
+    assert {(each["rerun_by"], each["note"]) for each in result["windows"]} == {("this batch", "")}
