@@ -148,7 +148,7 @@ def test_the_last_lost_answer_is_settled_too(factory: Callable[..., AdfEmulator]
 def test_what_always_fails_unclearly_is_named_after_three_times(factory: Callable[..., AdfEmulator]) -> None:
     emulator = factory(FACTORY)
     emulator.fail_next("Pipelines_CreateRun", count=9, status=503)
-    with pytest.raises(RunsNotAsWanted, match=f"run {FAILED}: "):
+    with pytest.raises(RunsNotAsWanted, match=f"run {FAILED}: it was not rerun: 3 answers were lost"):
         rerun(run_ids=FAILED).run()
     assert len(calls(emulator, "Pipelines_CreateRun")) == 3
 
