@@ -7,6 +7,7 @@ import uuid
 import zlib
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_adfruns.adf.errors import WritesStopped
 from airflow_provider_adfruns.batch.ledger import LEDGER_KEY, KeptLedger, Ledger, Phase
 
 if TYPE_CHECKING:
@@ -48,12 +49,25 @@ class TaskLedger:
     def keep(self, ledger: Ledger) -> KeptLedger:
         """Keep the ledger, and each change of it from now on."""
         self._write(ledger)
-        return KeptLedger(ledger, self._write)
+        return KeptLedger(ledger, self._write_own)
 
     def kept(self) -> KeptLedger | None:
         """Return the ledger as this try has kept it before it deferred, None where nothing is kept."""
         known = self.read()
-        return None if known is None else KeptLedger(known, self._write)
+        return None if known is None else KeptLedger(known, self._write_own)
+
+    def _write_own(self, ledger: Ledger) -> None:
+        """Write a change of this try's batch.
+
+        :raises WritesStopped: if another try has taken it up: Airflow may take a worker for dead that is not.
+        """
+        known = self._store.get(LEDGER_KEY, None) if self._store is not None else None
+        if known and known["owner"] != ledger.owner:
+            raise WritesStopped(
+                f"try {known['owner']} has taken up the batch of windows, so that try {ledger.owner} sends"
+                " nothing more."
+            )
+        self._write(ledger)
 
     def _write(self, ledger: Ledger) -> None:
         if self._store is not None:

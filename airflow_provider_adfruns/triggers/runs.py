@@ -119,7 +119,7 @@ class _WatchTrigger(BaseTrigger):
         """
         if self.cancel_on_kill is None:
             return
-        kill = self.started()
+        kill = await asyncio.to_thread(self.started)  # unpacking much would block the loop
         state = await self._task_state() if self.cancel_on_kill else None
         decision = decide(cancel_on_kill=self.cancel_on_kill, state=state)
         if not decision.cancels:

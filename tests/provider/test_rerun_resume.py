@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from airflow_provider_adfruns.adf.client import FactoryClient
-from airflow_provider_adfruns.adf.errors import RunsNotAsWanted, Unreachable
+from airflow_provider_adfruns.adf.errors import RunsNotAsWanted, Unreachable, WritesStopped
 from airflow_provider_adfruns.batch.ledger import LEDGER_KEY, KeptLedger, Phase
 from airflow_provider_adfruns.operators.rerun import AdfRerunTumblingWindowRunsOperator
 from tests.conftest import calls
@@ -272,3 +272,20 @@ def test_a_factory_that_cannot_be_read_after_the_last_rerun_leaves_a_report(
     with pytest.raises(Unreachable):
         made.run()
     assert made.ti.report["counts"] == {"not visible yet": 12}
+
+
+def test_a_try_that_was_taken_for_dead_sends_nothing_more_once_another_has_taken_up_its_batch(
+    factory: Start, monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    emulator = factory(night(120))
+    rerun = FactoryClient.rerun_trigger_run
+
+    async def taken_up(self: FactoryClient, trigger_name: str, run_id: str) -> None:
+        store.set(LEDGER_KEY, store.get(LEDGER_KEY) | {"owner": "another#2"})
+        await rerun(self, trigger_name, run_id)
+
+    monkeypatch.setattr(FactoryClient, "rerun_trigger_run", taken_up)
+    with pytest.raises(WritesStopped, match="try another#2 has taken up the batch"):
+        task(1, store, window_start="2026-02-20T00:00:00Z").run()
+    assert len(sent(emulator)) == 50
+    assert store.get(LEDGER_KEY)["owner"] == "another#2"
