@@ -163,14 +163,26 @@ def test_a_retry_after_the_verdict_reruns_what_has_failed_again(factory: Start, 
     assert sorted(again) == sorted(first)
 
 
+@pytest.mark.parametrize(
+    ("other", "windows"), [({"window_start": "2026-03-01T04:00:00Z"}, 2), ({"statuses": "Cancelled"}, 0)]
+)
 def test_another_selection_is_another_batch(
-    factory: Start, monkeypatch: pytest.MonkeyPatch, store: Store
+    factory: Start, monkeypatch: pytest.MonkeyPatch, store: Store, other: dict[str, Any], windows: int
 ) -> None:
     emulator = factory(night())
     die_in_first_try(monkeypatch, store, after=0)
-    narrower = {"window_start": "2026-03-01T04:00:00Z"}
-    assert len(task(2, store, **narrower).run()["windows"]) == 2
-    assert len(sent(emulator)) == 2
+    assert len(task(2, store, **other).run()["windows"]) == windows
+    assert len(sent(emulator)) == windows
+
+
+def test_another_factory_is_another_batch(
+    factory: Start, monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    factory(night())
+    die_in_first_try(monkeypatch, store, after=0)
+    other = factory(night(3) | {"factory": {"name": "other"}})
+    assert len(task(2, store).run()["windows"]) == 3
+    assert len(sent(other)) == 3
 
 
 def test_a_first_try_does_not_wait_for_reruns_that_nobody_can_have_sent(factory: Start, store: Store) -> None:
