@@ -175,6 +175,18 @@ def test_another_selection_is_another_batch(
     assert len(sent(emulator)) == windows
 
 
+def test_a_batch_that_is_taken_up_goes_on_in_the_order_in_which_it_began(
+    factory: Start, monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    emulator = factory(night(3))
+    began = {run["triggerRunId"]: str(run["triggerRunTimestamp"]) for run in emulator.trigger_runs("hourly")}
+    die_in_first_try(monkeypatch, store, after=0)
+    task(2, store, newest_first=True, max_in_flight=1).run()
+    assert [entry.subject for entry in calls(emulator, "TriggerRuns_Rerun")] == sorted(
+        began, key=began.__getitem__
+    )
+
+
 def test_another_factory_is_another_batch(
     factory: Start, monkeypatch: pytest.MonkeyPatch, store: Store
 ) -> None:
