@@ -25,8 +25,8 @@
     ├── WaitTimedOut              the wait reached its deadline; the runs were left alone
     └── RunsNotAsWanted           the work was done and its outcome is not what the task asked for
 
-    WritesStopped             the task was killed; no AdfRunsError, so that nothing takes it for the fate
-                              of one run and goes on with the others
+    WritesStopped             the task was killed, or another try is at work; no AdfRunsError, so that nothing
+                              takes it for the fate of one run and goes on with the others
 """
 
 from __future__ import annotations
@@ -117,4 +117,4 @@ class RunsNotAsWanted(AdfRunsError):
 
 
 class WritesStopped(Exception):
-    """The task was killed: the write that the message names was not sent, and none follows it."""
+    """The task was killed, or another try has taken up its batch: the write is not sent, and none follows."""

@@ -57,6 +57,7 @@ async def cancel_waiting_trigger_runs(
     :raises InvalidInput: for a range beyond the factory's history.
     """
     await tumbling_window_trigger(client, selection.trigger_name)
+    selection.check_history(await client.now())
     plan = plan_cancels(await read_history(client, selection), selection)
     _check_plan(client, plan, selection, on_running)
     work = _WaitingCancel(client, selection, on_running)

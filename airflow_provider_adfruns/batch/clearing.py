@@ -87,8 +87,7 @@ def reopened(report: RerunReport, ledger: Ledger, at: datetime) -> Ledger:
     :param at: the service's time of that.
     """
     rerun = [each for each in report.windows if each.step is Step.SUBMITTED]
-    return ledger.cleared(
-        at,
-        again=[each.window for each in rerun if each.status == TriggerRunStatus.CANCELLED],
-        theirs=[each.window for each in rerun if each.rerun_by is RerunBy.SOMEBODY_ELSE],
-    )
+    theirs = {each.window for each in rerun if each.rerun_by is RerunBy.SOMEBODY_ELSE}
+    cancelled = {each.window for each in rerun if each.status == TriggerRunStatus.CANCELLED}
+    # what an earlier clear has sent once more stays this batch's
+    return ledger.cleared(at, again=cancelled | (ledger.again - theirs), theirs=theirs)

@@ -102,7 +102,7 @@ class Ledger:
         """Return the same batch after a person's clear.
 
         :param at: the service's time.
-        :param again: the windows whose latest run is cancelled by then.
+        :param again: the windows whose latest run is cancelled by then, now or at an earlier clear.
         :param theirs: the windows whose latest run is somebody else's.
         """
         chosen = frozenset(again)

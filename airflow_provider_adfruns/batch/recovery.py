@@ -98,6 +98,11 @@ class RecoveryReport:
             return [each.run_id for each in self.runs if not each.problem]
         return [each.new_run_id for each in self.runs if each.new_run_id and each.status]
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether of each run it is known if a rerun of it exists: else only the ids chosen can tell."""
+        return not any(each.new_run_id and each.status is None for each in self.runs)
+
     def to_json(self) -> dict[str, Any]:
         """Return the form that goes to XCom and to the trigger."""
         return {
@@ -214,9 +219,8 @@ async def rerun_pipeline_runs(
             return replace(outcome, problem=f"it was not looked at: {stopped[0]}")
         try:
             run = await client.get_pipeline_run(run_id)
-            outcome = RecoveryOutcome(
-                run_id, run.pipeline_name, str(run.status), new_run_id=chosen_id(batch, run_id)
-            )
+            new_run_id = None if dry_run else chosen_id(batch, run_id)
+            outcome = RecoveryOutcome(run_id, run.pipeline_name, str(run.status), new_run_id)
             if not run.status.is_final:
                 problem = (
                     f"it is {run.status}; only a run that has ended can be rerun. Cancel it or wait for it"
@@ -290,43 +294,63 @@ async def _cancelled(client: FactoryClient, run: PipelineRun, until: datetime) -
 
 async def _create_once(client: FactoryClient, outcome: RecoveryOutcome, manner: _Manner) -> RecoveryOutcome:
     """Send one createRun, unless the chosen id is known already; raises as ``_rerun_once``."""
-    rerun_from, activity = manner.rerun_from, manner.start_activity_name
-    chosen = outcome.new_run_id or ""
-    problem = ""
     for _ in range(_TIMES):
-        try:
-            known = await client.get_pipeline_run(chosen)
-        except PipelineRunNotFound:
-            client.tally.settled += bool(problem)
-        except AdfRunsError as error:
-            if not problem and isinstance(error, _SAME_FOR_EACH_RUN):
-                raise
-            return replace(outcome, problem=problem or str(error))
-        else:
-            client.tally.settled += bool(problem)
-            return replace(outcome, status=str(known.status))
+        found = await _known(client, outcome)
+        if found is not None:
+            return found
+        outcome = replace(outcome, problem="")
         await _check_time(client, manner.deadline)
-        try:
-            await client.create_recovery_run(
-                outcome.name,
-                outcome.run_id,
-                start_from_failure=rerun_from is RerunFrom.FAILURE,
-                start_activity_name=activity if rerun_from is RerunFrom.ACTIVITY else None,
-                run_id=chosen,
-            )
-        except OutcomeUnknown as error:
-            log.warning("Pipeline run %s: %s", outcome.run_id, error)
-            problem = str(error)
-            await pause(_SETTLE_SECONDS)
-        except _SAME_FOR_EACH_RUN:
+        outcome = await _create(client, outcome, manner)
+        if not outcome.problem or not outcome.new_run_id:
+            return outcome
+        await pause(_SETTLE_SECONDS)
+    return await _known(client, outcome) or replace(
+        outcome,
+        problem=f"it was not rerun: {_TIMES} answers were lost, and no run {outcome.new_run_id} came of them",
+    )
+
+
+async def _known(client: FactoryClient, outcome: RecoveryOutcome) -> RecoveryOutcome | None:
+    """Ask for the chosen id; raises as ``_rerun_once`` unless an answer was lost before.
+
+    :param outcome: with a problem if the answer to its createRun was lost, which this settles.
+    :return: what is known of the rerun, or that it could not be asked; None if there surely is none.
+    """
+    was_lost = bool(outcome.problem)
+    try:
+        known = await client.get_pipeline_run(outcome.new_run_id or "")
+    except PipelineRunNotFound:
+        client.tally.settled += was_lost
+        return None
+    except AdfRunsError as error:
+        if not was_lost and isinstance(error, _SAME_FOR_EACH_RUN):
             raise
-        except AdfRunsError as error:
-            log.error("Pipeline run %s: %s", outcome.run_id, error)  # noqa: TRY400 - the message is for people
-            return replace(outcome, new_run_id=None, problem=str(error))
-        else:
-            log.info("Pipeline run %s (%s) is rerun as %s", outcome.run_id, outcome.name, chosen)
-            return replace(outcome, status=str(PipelineRunStatus.QUEUED))
-    return replace(outcome, problem=problem)
+        return replace(outcome, problem=outcome.problem or str(error))
+    client.tally.settled += was_lost
+    return replace(outcome, status=str(known.status), problem="")
+
+
+async def _create(client: FactoryClient, outcome: RecoveryOutcome, manner: _Manner) -> RecoveryOutcome:
+    """Send a createRun. :return: with a problem if its answer was lost, or, without an id, if refused."""
+    rerun_from, activity = manner.rerun_from, manner.start_activity_name
+    try:
+        await client.create_recovery_run(
+            outcome.name,
+            outcome.run_id,
+            start_from_failure=rerun_from is RerunFrom.FAILURE,
+            start_activity_name=activity if rerun_from is RerunFrom.ACTIVITY else None,
+            run_id=outcome.new_run_id,
+        )
+    except OutcomeUnknown as error:
+        log.warning("Pipeline run %s: %s", outcome.run_id, error)
+        return replace(outcome, problem=str(error))
+    except _SAME_FOR_EACH_RUN:
+        raise
+    except AdfRunsError as error:
+        log.error("Pipeline run %s: %s", outcome.run_id, error)  # noqa: TRY400 - the message is for people
+        return replace(outcome, new_run_id=None, problem=str(error))
+    log.info("Pipeline run %s (%s) is rerun as %s", outcome.run_id, outcome.name, outcome.new_run_id)
+    return replace(outcome, status=str(PipelineRunStatus.QUEUED))
 
 
 async def _check_time(client: FactoryClient, deadline: datetime | None) -> None:

@@ -157,10 +157,7 @@ class RerunReport:
 
     def problem_lines(self) -> list[str]:
         """Say what is not whole again: a line a window, and one for each run id that is unknown."""
-        lines = [
-            f"window {each.window} {each.problem or f'({each.status}, run {each.new_run_id})'}"
-            for each in self.failures
-        ]
+        lines = [f"window {each.window} {each.problem or _how_it_stands(each)}" for each in self.failures]
         return lines + [f"run {run_id} is unknown" for run_id in self.unknown_run_ids]
 
     def counts(self) -> dict[str, int]:
@@ -243,6 +240,12 @@ class RerunReport:
         )
         lines.extend(skipped_lines(self.skipped))
         return "\n".join(lines)
+
+
+def _how_it_stands(outcome: WindowOutcome) -> str:
+    if outcome.step is Step.UNCLEAR:
+        return "(an earlier try may have rerun it; whether it did could not be seen)"
+    return f"({outcome.status}, run {outcome.new_run_id})"
 
 
 def window_json(window: Window) -> dict[str, str]:

@@ -62,10 +62,9 @@ async def tumbling_window_trigger(client: FactoryClient, trigger_name: str) -> T
 async def read_history(client: FactoryClient, selection: WindowSelection) -> list[TriggerRun]:
     """Read the runs that the selection may mean, whatever their status: only the latest of a window counts.
 
-    :raises InvalidInput: if the range reaches further back than the factory's history.
+    What is older than the factory's history is not there: see ``WindowSelection.check_history``.
     """
     now = await client.now()
-    selection.check_history(now)
     return await client.query_trigger_runs(
         last_updated_after=selection.history_start(now),
         last_updated_before=now + AHEAD,
@@ -111,6 +110,7 @@ async def plan_rerun(
             allowed,
         )
     planned_at = await client.now()
+    selection.check_history(planned_at)
     plan = plan_reruns(await read_history(client, selection), selection, statuses, planned_at)
     if len(plan.members) > max_windows:
         first, last = plan.members[0].window, plan.members[-1].window
@@ -124,7 +124,8 @@ async def plan_rerun(
             f"run_ids: {some(selection.run_ids)}: trigger {trigger.name!r} of {client.connection.address} has"
             " no such run within the last 45 days. Check the ids, the trigger's name and the factory."
         )
-    return _report(plan, dry_run=dry_run, step=Step.UNCLEAR if may_hide_reruns else Step.PLANNED)
+    is_unclear = may_hide_reruns and not dry_run
+    return _report(plan, dry_run=dry_run, step=Step.UNCLEAR if is_unclear else Step.PLANNED)
 
 
 def _report(plan: RerunPlan, *, dry_run: bool, step: Step) -> RerunReport:

@@ -151,7 +151,10 @@ class Submission:
 
     @property
     def stopped(self) -> AdfRunsError | None:
-        """What ended the submission early, so that the rest was not sent: sign-in, permission or deadline."""
+        """What ended the submission early, so that the rest was not sent.
+
+        That is sign-in, permission, the deadline, or a factory that cannot be read.
+        """
         return self._stopped
 
     @property
@@ -174,6 +177,13 @@ class Submission:
 
     async def run(self) -> RerunReport:
         """Send every planned window once; unclear ones again only after looking for them."""
+        try:
+            return await self._send_all()
+        except AdfRunsError as error:  # of a look: what became of each window so far has to be told
+            self._stopped = error
+            return self.report
+
+    async def _send_all(self) -> RerunReport:
         fruitless = 0
         await self._log_progress()
         await self._settle()

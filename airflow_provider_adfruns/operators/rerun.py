@@ -151,7 +151,7 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         self.statuses = statuses
         self.max_windows = count(max_windows, "max_windows")
         self.max_in_flight = None if max_in_flight is None else count(max_in_flight, "max_in_flight")
-        self.newest_first = newest_first
+        self.newest_first = as_bool(newest_first, "newest_first")
         self.settle_seconds = positive(settle_seconds, "settle_seconds")
         self.cancel_on_kill = as_bool(cancel_on_kill, "cancel_on_kill")
         self._submission: submits.Submission | None = None
@@ -208,7 +208,7 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         if ledger is not None and not submission.is_full:
             ledger.move_to(ledgers.Phase.WATCHING)
         if not self.wait_for_completion:
-            report = hook.run(lambda client: reruns.find_new_runs(client, report))
+            report, error = hook.run(lambda client: self._find_new_runs(client, report))
         elif submission.is_full or any(outcome.is_awaited for outcome in report.windows):
             if self.deferrable:
                 self.defer(
@@ -262,6 +262,14 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         submission = self._submission = submits.Submission(client, report, rules, ledger)
         await submission.run()
         return submission
+
+    async def _find_new_runs(
+        self, client: FactoryClient, report: reports.RerunReport
+    ) -> tuple[reports.RerunReport, AdfRunsError | None]:
+        try:
+            return await reruns.find_new_runs(client, report), None
+        except AdfRunsError as error:
+            return report, error
 
     async def _follow(
         self, client: FactoryClient, report: reports.RerunReport, deadline: datetime

@@ -195,7 +195,8 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         if error is not None:
             raise error
         if not report.dry_run:
-            TaskBatch(context).finish()
+            if report.is_settled:  # else the next try has to ask for the same ids
+                TaskBatch(context).finish()
             recoveries.check_outcome(report, has_waited=has_waited, fail_if=check_fail_if(self.fail_if))
         return result
 

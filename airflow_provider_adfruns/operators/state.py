@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import uuid
+import zlib
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_adfruns.adf.errors import WritesStopped
 from airflow_provider_adfruns.batch.ledger import LEDGER_KEY, KeptLedger, Ledger, Phase
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+log = logging.getLogger(__name__)
 
 
 class TaskLedger:
@@ -25,21 +31,43 @@ class TaskLedger:
         self._try_number = int(getattr(ti, "try_number", 1) or 1)
         self.max_tries = int(getattr(ti, "max_tries", 0) or 0)
         self.owner = f"{getattr(ti, 'id', '')}#{self._try_number}"
+        self._is_unreadable = False
 
     def read(self) -> Ledger | None:
-        """Return what an earlier try has written, if anything."""
+        """Return what an earlier try has written, if anything that can be read."""
         data = self._store.get(LEDGER_KEY, None) if self._store is not None else None
-        return Ledger.from_json(data) if data else None
+        self._is_unreadable = False
+        try:
+            return Ledger.from_json(data) if data else None
+        except (LookupError, TypeError, ValueError, zlib.error) as error:
+            self._is_unreadable = True
+            log.warning(
+                "What an earlier try kept of its batch cannot be read, so it is planned anew: %r", error
+            )
+            return None
 
     def keep(self, ledger: Ledger) -> KeptLedger:
         """Keep the ledger, and each change of it from now on."""
         self._write(ledger)
-        return KeptLedger(ledger, self._write)
+        return KeptLedger(ledger, self._write_own)
 
     def kept(self) -> KeptLedger | None:
         """Return the ledger as this try has kept it before it deferred, None where nothing is kept."""
         known = self.read()
-        return None if known is None else KeptLedger(known, self._write)
+        return None if known is None else KeptLedger(known, self._write_own)
+
+    def _write_own(self, ledger: Ledger) -> None:
+        """Write a change of this try's batch.
+
+        :raises WritesStopped: if another try has taken it up: Airflow may take a worker for dead that is not.
+        """
+        known = self._store.get(LEDGER_KEY, None) if self._store is not None else None
+        if known and known["owner"] != ledger.owner:
+            raise WritesStopped(
+                f"try {known['owner']} has taken up the batch of windows, so that try {ledger.owner} sends"
+                " nothing more."
+            )
+        self._write(ledger)
 
     def _write(self, ledger: Ledger) -> None:
         if self._store is not None:
@@ -55,15 +83,16 @@ class TaskLedger:
         """Say whether an earlier try may have sent reruns that queries do not show yet."""
         if self._store is None:
             return self._try_number > 1
-        return ledger is not None and ledger.is_open
+        return self._is_unreadable or (ledger is not None and ledger.is_open)
 
 
 class TaskBatch:
     """Names the batch of a task whose writes are told apart by ids chosen beforehand.
 
-    Every try of a batch has its name; once the batch has been judged, a next try or a clear has another.
-    Without the store (before Airflow 3.3) a task instance has one batch for good, and no try knows of a
-    clear: safe, and a retry starts nothing new.
+    Every try of a batch has its name; once the batch has been judged, a next try or a clear has another. The
+    name is made up and kept, so that a DAG run of the same id, deleted and made again or of another Airflow,
+    takes no other's reruns for its own. Without the store (before Airflow 3.3) a task instance has one batch
+    for good, named after it, and no try knows of a clear: safe, and a retry starts nothing new.
 
     :param context: the task's.
     """
@@ -73,32 +102,30 @@ class TaskBatch:
     def __init__(self, context: Context) -> None:
         self._store: Any = context.get("task_state_store")
         known: Any = self._store.get(self._KEY, None) if self._store is not None else None
-        self._judged: int = known["judged"] if known else 0
-        begun_with: int | None = known["max_tries"] if known else None
         ti = context["ti"]
         self._max_tries = int(getattr(ti, "max_tries", 0) or 0)
-        self.was_cleared = begun_with is not None and begun_with != self._max_tries
-        self.may_have_begun = begun_with is not None
         if self._store is None:
+            self.name = "\n".join(map(str, (ti.dag_id, ti.run_id, ti.task_id, getattr(ti, "map_index", -1))))
             self.may_have_begun = int(getattr(ti, "try_number", 1) or 1) > 1
-        parts = (ti.dag_id, ti.run_id, ti.task_id, getattr(ti, "map_index", -1), self._judged)
-        self.name = "\n".join(map(str, parts))
-        self._begun_with = begun_with
+        else:
+            self.name = known["batch"] if known else uuid.uuid4().hex
+            self.may_have_begun = bool(known)
+        self.was_cleared = bool(known) and known["max_tries"] != self._max_tries
 
     def begin(self) -> None:
         """Note that a batch is under way, before anything is sent; another note comes with ``sent``."""
-        if self._begun_with is None:
-            self._write(self._judged, self._max_tries)
+        if not self.may_have_begun:
+            self._write({"batch": self.name, "max_tries": self._max_tries})
 
     def sent(self) -> None:
         """Note that this try has sent what it had to: a clear from now on is another clear."""
         if self.was_cleared:
-            self._write(self._judged, self._max_tries)
+            self._write({"batch": self.name, "max_tries": self._max_tries})
 
     def finish(self) -> None:
         """Note that the batch has been judged."""
-        self._write(self._judged + 1, None)
+        self._write({})
 
-    def _write(self, judged: int, max_tries: int | None) -> None:
+    def _write(self, batch: dict[str, Any]) -> None:
         if self._store is not None:
-            self._store.set(self._KEY, {"judged": judged, "max_tries": max_tries})
+            self._store.set(self._KEY, batch)

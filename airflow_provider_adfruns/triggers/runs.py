@@ -135,7 +135,7 @@ class _WatchTrigger(BaseTrigger):
 
     async def _end(self, *, cancel_on_kill: bool) -> None:
         """Decide about what the task has started; takes no longer than Airflow lets a kill take."""
-        kill = self.started()
+        kill = await asyncio.to_thread(self.started)  # unpacking much would block the loop
         state = await self._task_state() if cancel_on_kill else None
         decision = decide(cancel_on_kill=cancel_on_kill, state=state)
         if not decision.cancels:

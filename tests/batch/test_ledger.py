@@ -95,6 +95,15 @@ def test_5000_windows_need_a_hundred_writes(chunk: int) -> None:
     assert kept.ledger.handed == 5000
 
 
+def test_a_cleared_window_that_somebody_else_has_rerun_is_not_to_be_rerun_once_more() -> None:
+    writes: list[Ledger] = []
+    windows = five_minutes(range(3))
+    kept = KeptLedger(replace(ledger(windows), again=frozenset(windows[:2])), writes.append)
+    kept.hand(windows[2:], theirs=windows[:1])
+    assert (kept.ledger.again, kept.ledger.theirs) == (frozenset(windows[1:2]), frozenset(windows[:1]))
+    assert Ledger.from_json(writes[-1].to_json()) == kept.ledger
+
+
 def test_windows_that_are_sent_again_need_no_other_write() -> None:
     writes: list[Ledger] = []
     kept = KeptLedger(ledger(five_minutes(range(100))), writes.append)

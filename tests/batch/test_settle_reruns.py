@@ -121,3 +121,19 @@ def test_reruns_are_sent_as_long_as_some_get_through(factory: Factory) -> None:
 
 async def _submitted(client: FactoryClient) -> RerunReport:
     return await Submission(client, await plan(client), Rules()).run()
+
+
+def test_a_lagging_answer_takes_no_final_status_back(factory: Factory) -> None:
+    emulator = factory(failed(1))
+
+    async def look_again(client: FactoryClient) -> list[str]:
+        (outcome,) = (await _submitted(client)).windows
+        history = RerunHistory(client, "hourly", outcome.ran_at)
+        emulator.advance(90)
+        await client.check_factory()
+        await history.look()
+        emulator.fail_next("TriggerRuns_QueryByFactory", stale_seconds=40)
+        await history.look()
+        return [str(run.status) for run in history.newer(outcome)]
+
+    assert talk(emulator, look_again) == ["Succeeded"]

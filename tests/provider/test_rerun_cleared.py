@@ -71,6 +71,15 @@ def test_after_a_clear_what_was_cancelled_is_rerun_once_more(
     assert {run_id for run_id, status in was.items() if status == "Cancelled"} == set(cancelled)
 
 
+def test_after_a_clear_what_takes_minutes_to_be_cancelled_is_waited_for(factory: Start, store: Store) -> None:
+    scenario = night(3)
+    scenario["pipelines"]["load"] = {"seconds": 600, "cancel_seconds": 180}
+    emulator = factory(scenario)
+    killed(emulator, store)
+    assert one_try(2, 2, store).run()["counts"] == {"Succeeded": 3}
+    assert len(sent(emulator)) == 5
+
+
 def test_an_automatic_retry_reruns_nothing_on_top_of_what_was_cancelled(factory: Start, store: Store) -> None:
     emulator = factory(night(3))
     killed(emulator, store)
@@ -124,3 +133,16 @@ def test_the_ledger_knows_the_clear_only_when_it_has_been_dealt_with(factory: St
     assert store.get(LEDGER_KEY)["max_tries"] == 1
     one_try(2, 2, store).run()
     assert store.get(LEDGER_KEY)["max_tries"] == 2
+
+
+def test_after_a_second_clear_what_the_first_has_sent_once_more_is_still_the_batchs(
+    factory: Start, store: Store
+) -> None:
+    emulator = factory(night(3))
+    killed(emulator, store)
+    with pytest.raises(WaitTimedOut):
+        one_try(2, 2, store, timeout=50, poll_interval=10).run()
+    assert len(sent(emulator)) == 5
+    result = one_try(3, 3, store).run()
+    assert len(sent(emulator)) == 5
+    assert {(each["rerun_by"], each["note"]) for each in result["windows"]} == {("this batch", "")}

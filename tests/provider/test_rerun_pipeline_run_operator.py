@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from airflow_provider_adfruns.adf.client import FactoryClient
 from airflow_provider_adfruns.adf.errors import (
     InvalidInput,
     PipelineRunNotFound,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.emulator import AdfEmulator
 
 BOTH = pytest.mark.parametrize("deferrable", [False, True], ids=["on the worker", "deferred"])
@@ -133,6 +133,56 @@ def test_a_lost_answer_is_settled_by_asking_for_the_chosen_id(
     assert len(calls(emulator, "Pipelines_CreateRun")) == posts
     reruns = [run for run in emulator.pipeline_runs() if run["runGroupId"] == FAILED]
     assert sorted(run["status"] for run in reruns) == ["Failed", "Succeeded"]
+
+
+def test_the_last_lost_answer_is_settled_too(factory: Callable[..., AdfEmulator]) -> None:
+    emulator = factory(FACTORY)
+    emulator.fail_next("Pipelines_CreateRun", count=2, status=503)
+    emulator.fail_next("Pipelines_CreateRun", status=503, processed=True)
+    task = rerun(run_ids=FAILED)
+    task.run()
+    assert len(calls(emulator, "Pipelines_CreateRun")) == 3
+    assert task.ti.report["counts"] == {"Succeeded": 1}
+
+
+def test_what_always_fails_unclearly_is_named_after_three_times(factory: Callable[..., AdfEmulator]) -> None:
+    emulator = factory(FACTORY)
+    emulator.fail_next("Pipelines_CreateRun", count=9, status=503)
+    with pytest.raises(RunsNotAsWanted, match=f"run {FAILED}: it was not rerun: 3 answers were lost"):
+        rerun(run_ids=FAILED).run()
+    assert len(calls(emulator, "Pipelines_CreateRun")) == 3
+
+
+def test_a_retry_after_an_answer_that_could_not_be_settled_starts_no_second_run(
+    factory: Callable[..., AdfEmulator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator = factory(FACTORY)
+    store = Store()
+    create = FactoryClient.create_recovery_run
+
+    async def then_the_factory_is_dead(self: FactoryClient, *arguments: Any, **options: Any) -> str:
+        emulator.fail_next("Pipelines_CreateRun", drop_connection=True, processed=True)
+        emulator.fail_next("PipelineRuns_Get", for_seconds=3600, status=503)
+        return await create(self, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FactoryClient, "create_recovery_run", then_the_factory_is_dead)
+        with pytest.raises(RunsNotAsWanted, match=f"run {FAILED}: "):
+            rerun(store, run_ids=FAILED).run()
+    emulator.clear_faults()
+    task = rerun(store, run_ids=FAILED)
+    task.run()
+    assert len(calls(emulator, "Pipelines_CreateRun")) == 1
+    assert task.ti.report["counts"] == {"Succeeded": 1}
+
+
+def test_a_dag_run_that_was_deleted_and_made_again_takes_no_earlier_rerun_for_its_own(
+    factory: Callable[..., AdfEmulator],
+) -> None:
+    emulator = factory(FACTORY)
+    for _ in range(2):  # with the DAG run its store goes
+        rerun(Store(), run_ids=FAILED).run()
+    assert len(calls(emulator, "Pipelines_CreateRun")) == 2
 
 
 def test_a_try_after_a_crash_takes_up_the_run_of_the_first(factory: Callable[..., AdfEmulator]) -> None:
@@ -265,6 +315,7 @@ def test_a_dry_run_says_what_would_be_rerun(factory: Callable[..., AdfEmulator])
     task = rerun(run_ids=[FAILED, RUNNING], dry_run=True)
     task.run()
     assert task.ti.xcoms["run_ids"] == [FAILED]
+    assert {each["new_run_id"] for each in task.ti.report["runs"]} == {None}
     assert writes(emulator) == []
 
 
