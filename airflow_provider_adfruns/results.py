@@ -1,4 +1,4 @@
-"""Results too large for XCom: where a task's JSON document goes in object storage, and writing it there."""
+"""Results too large for XCom: where a task's JSON document goes in object storage, written and read."""
 
 from __future__ import annotations
 
@@ -84,6 +84,26 @@ def write_json(file: str, document: Mapping[str, Any], parameter: str) -> str:
             " where the worker may write."
         ) from error
     return file
+
+
+def read_json(file: str, parameter: str) -> dict[str, Any]:
+    """Read what ``write_json`` wrote.
+
+    :param file: as it was returned then.
+    :param parameter: the parameter's name, for the message.
+    :raises InvalidInput: says what the storage has answered.
+    """
+    from airflow.sdk import ObjectStoragePath  # noqa: PLC0415 - both are heavy
+    from azure.core.exceptions import AzureError  # noqa: PLC0415
+
+    try:
+        document = json.loads(ObjectStoragePath(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError, ImportError, AzureError) as error:
+        raise InvalidInput(
+            f"{parameter}: {file!r} cannot be read ({type(error).__name__}: {error}). Expected the file that"
+            " another task has written, where this worker may read."
+        ) from error
+    return document if isinstance(document, dict) else {}
 
 
 def _write(path: ObjectStoragePath, text: str) -> None:

@@ -112,12 +112,14 @@ class _CancelOperator(AdfRunsOperator):
     async def _begin(self, client: FactoryClient) -> _Begun:
         await self.check_deadline(client)
         report = await self.request(client, dry_run=as_bool(self.dry_run, "dry_run"))
-        if report.dry_run or not self.wait_for_completion or not report.awaited:
+        watched = self.watched(report)
+        has_runs = watched["pipeline_run_ids"] or watched["trigger_run_ids"]
+        if report.dry_run or not self.wait_for_completion or not has_runs:
             return _Begun(report)
         deadline = await self.end_of_wait(client)
         if self.deferrable:
             return _Begun(report, deadline)
-        watch = final_watches.RunsFinalWatch(client, **self.watched(report))
+        watch = final_watches.RunsFinalWatch(client, **watched)
         try:
             await watches.wait_until_done(watch, client, poll_interval=self.poll_interval, deadline=deadline)
         except AdfRunsError as error:

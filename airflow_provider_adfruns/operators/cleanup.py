@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adfruns._lazily import Lazily
@@ -9,9 +11,10 @@ from airflow_provider_adfruns.adf.errors import InvalidInput
 from airflow_provider_adfruns.batch.selection import listed
 from airflow_provider_adfruns.operators.cancel import _CancelOperator
 from airflow_provider_adfruns.parameters import is_templated
+from airflow_provider_adfruns.results import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from airflow.sdk import Context
 
@@ -23,14 +26,17 @@ else:
     cleanups = Lazily("airflow_provider_adfruns.batch.cleanup")
     starts = Lazily("airflow_provider_adfruns.batch.started")
 
+log = logging.getLogger(__name__)
+
 
 class AdfCleanUpOperator(_CancelOperator):
     """Cancel everything that tasks of this DAG run have started in the factory, and wait until it has ended.
 
     What they have started is read from their XComs: reports of this package's reruns (of windows only those
-    that the task itself has sent), ``run_ids`` or ``run_id`` of any other task, such as the official
-    provider's. Runs are cancelled with their children; a run that has ended or is unknown is no problem, and
-    neither is that there is none. What a task has not left in XCom cannot be found.
+    that the task itself has sent; also behind ``result_path``, and of a task that was killed while it was
+    deferred), ``run_ids`` or ``run_id`` of any other task, such as the official provider's. Runs are
+    cancelled with their children; a run that has ended or is unknown is no problem, and neither is that there
+    is none. What a task has not left in XCom cannot be found.
 
     As a teardown (``.as_teardown()``) it does not hide that the DAG run has failed.
 
@@ -41,7 +47,8 @@ class AdfCleanUpOperator(_CancelOperator):
 
     Leaves in XCom the report of a cancel, see ``AdfCancelPipelineRunOperator``.
 
-    :raises RunsNotAsWanted: names the runs that could not be cancelled.
+    :raises RunsNotAsWanted: names the runs that could not be cancelled, and what could not be seen: a report
+        whose file is gone, reruns of a trigger that cannot be read.
     :raises WaitTimedOut: when ``timeout`` is over; the cancels go on.
     """
 
@@ -106,5 +113,23 @@ def xcoms_of(ti: Any, task_ids: Iterable[str]) -> list[dict[str, Any]]:
 
     :param ti: any task instance of the DAG run.
     :param task_ids: the tasks.
+    :return: of each task its XComs by key; reports that are in files are read.
     """
-    return [{key: ti.xcom_pull(task_ids=[task_id], key=key) for key in starts.KEYS} for task_id in task_ids]
+    return [
+        {key: _whole(ti.xcom_pull(task_ids=[task_id], key=key)) for key in starts.KEYS}
+        for task_id in task_ids
+    ]
+
+
+def _whole(value: Any) -> Any:
+    """Return an XCom's value, and in the place of a summary the whole if its file can be read."""
+    if isinstance(value, Mapping) and isinstance(value.get("result_path"), str):
+        try:
+            whole = read_json(value["result_path"], "result_path")
+        except InvalidInput as error:
+            log.warning("%s", error)
+            return value
+        return whole if "run_ids" in whole else value
+    if isinstance(value, Iterable) and not isinstance(value, str | Mapping):
+        return [_whole(each) for each in value]
+    return value
