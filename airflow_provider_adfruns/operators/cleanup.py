@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adfruns._lazily import Lazily
@@ -11,10 +9,10 @@ from airflow_provider_adfruns.adf.errors import InvalidInput
 from airflow_provider_adfruns.batch.selection import listed
 from airflow_provider_adfruns.operators.cancel import _CancelOperator
 from airflow_provider_adfruns.parameters import is_templated
-from airflow_provider_adfruns.results import read_json
+from airflow_provider_adfruns.results import whole_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from airflow.sdk import Context
 
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
 else:
     cleanups = Lazily("airflow_provider_adfruns.batch.cleanup")
     starts = Lazily("airflow_provider_adfruns.batch.started")
-
-log = logging.getLogger(__name__)
 
 
 class AdfCleanUpOperator(_CancelOperator):
@@ -116,20 +112,6 @@ def xcoms_of(ti: Any, task_ids: Iterable[str]) -> list[dict[str, Any]]:
     :return: of each task its XComs by key; reports that are in files are read.
     """
     return [
-        {key: _whole(ti.xcom_pull(task_ids=[task_id], key=key)) for key in starts.KEYS}
+        {key: whole_of(ti.xcom_pull(task_ids=[task_id], key=key)) for key in starts.KEYS}
         for task_id in task_ids
     ]
-
-
-def _whole(value: Any) -> Any:
-    """Return an XCom's value, and in the place of a summary the whole if its file can be read."""
-    if isinstance(value, Mapping) and isinstance(value.get("result_path"), str):
-        try:
-            whole = read_json(value["result_path"], "result_path")
-        except InvalidInput as error:
-            log.warning("%s", error)
-            return value
-        return whole if "run_ids" in whole else value
-    if isinstance(value, Iterable) and not isinstance(value, str | Mapping):
-        return [_whole(each) for each in value]
-    return value
