@@ -44,7 +44,7 @@ def test_a_run_that_has_ended_is_not_taken_back(factory: Factory) -> None:
     emulator = factory(factory_of(short={"seconds": 60}, long={"seconds": 600}))
 
     async def work(client: FactoryClient) -> list[int]:
-        watch = RunsFinalWatch(client, pipeline_run_ids=ids(emulator))
+        watch = RunsFinalWatch(client, pipeline_run_ids=ids(emulator), include_children=True)
         finals = []
         for stale in (0, 0, 0, 60):
             await pause(22)

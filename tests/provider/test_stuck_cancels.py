@@ -140,6 +140,18 @@ def test_of_a_child_the_request_that_cancelled_its_parent_goes_with_the_evidence
     assert child["requests"][0]["action"] == "cancelling pipeline run top"
 
 
+def test_evidence_of_very_many_runs_says_how_many_it_leaves_out(factory: Start) -> None:
+    stuck = {"pipeline": "load", "status": "InProgress", "started": "-PT20M", "cancel": STUCK, "count": 53}
+    emulator = factory({**factory_with(None), "runs": [stuck]})
+    run_ids = [run["runId"] for run in emulator.pipeline_runs()]
+    Task(AdfCancelPipelineRunOperator, run_ids=run_ids, wait_for_completion=False).run()
+    task = sensor(*run_ids, on_stuck="fail")
+    with pytest.raises(RunsNotAsWanted, match="53 runs"):
+        wait(emulator, task, deferrable=False)
+    evidence = task.ti.xcoms["evidence"]
+    assert (len(evidence["runs"]), evidence["runs_left_out"], evidence["not_final"]) == (50, 3, 53)
+
+
 def test_a_cancel_report_that_is_none_is_refused() -> None:
     with pytest.raises(InvalidInput, match="cancel_report: 'run odd' is no report of a cancel"):
         sensor("odd", cancel_report="run odd").make()
