@@ -1,16 +1,20 @@
-"""Results too large for XCom: where a task's JSON document goes in object storage, and writing it there."""
+"""Results too large for XCom: where a task's JSON document goes in object storage, written and read."""
 
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adfruns.adf.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from airflow.sdk import Context, ObjectStoragePath
+
+log = logging.getLogger(__name__)
 
 _EXPECTED = (
     "Expected a file, or a folder with '/' at its end: an absolute path of this machine, or an address such"
@@ -84,6 +88,38 @@ def write_json(file: str, document: Mapping[str, Any], parameter: str) -> str:
             " where the worker may write."
         ) from error
     return file
+
+
+def whole_of(value: Any) -> Any:
+    """Return an XCom's value, and in the place of a report's summary the whole if its file can be read.
+
+    :param value: what a task has left; of a mapped task a list of that.
+    """
+    if isinstance(value, Mapping) and isinstance(value.get("result_path"), str):
+        try:
+            whole = _read_json(value["result_path"])
+        except InvalidInput as error:
+            log.warning("%s", error)
+            return value
+        return whole if "run_ids" in whole else value
+    if isinstance(value, Iterable) and not isinstance(value, str | Mapping):
+        return [whole_of(each) for each in value]
+    return value
+
+
+def _read_json(file: str) -> dict[str, Any]:
+    """Read what ``write_json`` wrote. :raises InvalidInput: says what the storage has answered."""
+    from airflow.sdk import ObjectStoragePath  # noqa: PLC0415 - both are heavy
+    from azure.core.exceptions import AzureError  # noqa: PLC0415
+
+    try:
+        document = json.loads(ObjectStoragePath(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError, ImportError, AzureError) as error:
+        raise InvalidInput(
+            f"result_path: {file!r} cannot be read ({type(error).__name__}: {error}). Expected the file that"
+            " another task has written, where this worker may read."
+        ) from error
+    return document if isinstance(document, dict) else {}
 
 
 def _write(path: ObjectStoragePath, text: str) -> None:

@@ -50,6 +50,17 @@ class Answer:
             headers.get("x-ms-correlation-request-id"),
         )
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what ``to_json`` wrote."""
+        return cls(
+            data["action"],
+            data["date"],
+            data["status"],
+            data["x-ms-request-id"],
+            data["x-ms-correlation-request-id"],
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form, the ids under the names of their headers."""
         return {

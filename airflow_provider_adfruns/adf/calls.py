@@ -78,6 +78,13 @@ class FactoryCalls:
     async def __aexit__(self, *_: object) -> None:
         await self._exit.aclose()
 
+    def answers_about(self, run_id: str) -> list[Answer]:
+        """Return what the service has answered about a run lately, oldest first.
+
+        :param run_id: a pipeline run's or trigger run's id.
+        """
+        return [each for each in self.answers if run_id in each.action.split()]
+
     async def now(self) -> datetime:
         """Return the time that the service's latest answer said, to the second; asks it if there was none.
 

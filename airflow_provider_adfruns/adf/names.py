@@ -19,6 +19,11 @@ _RESOURCE_GROUP = re.compile(r"[\w().-]{0,89}[\w()-]")
 _SUBSCRIPTION = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
 
 
+def is_run_id(value: str) -> bool:
+    """Say whether this may be the id of a run of Data Factory."""
+    return _RUN_ID.fullmatch(value) is not None
+
+
 def check_run_id(value: object, parameter: str = "run_id") -> str:
     """Return the id of a pipeline run or trigger run.
 
@@ -27,7 +32,7 @@ def check_run_id(value: object, parameter: str = "run_id") -> str:
     :raises InvalidInput: for anything but letters, digits, ``-`` and ``_``: a slash or a dot would address
         something else.
     """
-    if not isinstance(value, str) or not _RUN_ID.fullmatch(value):
+    if not isinstance(value, str) or not is_run_id(value):
         raise InvalidInput(
             f"{parameter}: {value!r} is not a run id. Expected letters, digits, '-' and '_' only, such as "
             "'2f7fdb90-5df1-4b8e-ac2f-064cfa58202b' (pipeline run) or '08584840394298588566218403359CU37' "

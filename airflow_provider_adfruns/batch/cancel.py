@@ -1,4 +1,4 @@
-"""Carry out cancels of pipeline runs, chosen by ids or by a selection, and judge cancels at their end."""
+"""Carry out cancels of pipeline runs, chosen by ids or by a selection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from airflow_provider_adfruns.adf.errors import (
     OutcomeUnknown,
     PipelineRunEnded,
     PipelineRunNotFound,
-    RunsNotAsWanted,
 )
 from airflow_provider_adfruns.adf.model import PipelineRun, PipelineRunStatus
 from airflow_provider_adfruns.adf.pause import pause
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.batch.run_selection import RunSelection
-    from airflow_provider_adfruns.batch.watch import WatchedRun
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +121,7 @@ async def cancel_run(client: FactoryClient, run: PipelineRun, *, is_recursive: b
                     return replace(outcome, requested=_was_cancelled(now))
             else:
                 log.info("Pipeline run %s (%s): cancel requested, it was %s", *_told(outcome))
-                return replace(outcome, requested=True)
+                return replace(outcome, requested=True, cancel_request=client.answers_about(run.run_id)[-1])
     except AdfRunsError as error:
         log.error("Pipeline run %s: %s", run.run_id, error)  # noqa: TRY400 - the message is for people
         return replace(outcome, problem=str(error))
@@ -355,47 +353,3 @@ async def _with_children_left(
         )
         by_id[run_id] = replace(by_id[run_id], left_running=tuple(children))
     return list(by_id.values())
-
-
-def with_final_statuses(report: CancelReport, runs: Iterable[WatchedRun]) -> CancelReport:
-    """Enter what a watch has seen; children that it found besides are added to the report.
-
-    Their ``status_before`` is the one in which they were found.
-    """
-    by_id = {run.run_id: run for run in runs}
-    known = {each.run_id for each in report.runs}
-    updated = [
-        replace(each, status=by_id[each.run_id].status) if each.run_id in by_id else each
-        for each in report.runs
-    ]
-    children = [
-        CancelOutcome(
-            run.kind,
-            run.run_id,
-            run.name,
-            status_before=run.status_before,
-            status=run.status,
-            parent_run_id=run.parent_run_id,
-        )
-        for run in by_id.values()
-        if run.run_id not in known
-    ]
-    return report.with_runs(updated + children)
-
-
-def check_outcome(report: CancelReport) -> None:
-    """Judge a cancel at its end.
-
-    :raises RunsNotAsWanted: names the runs that could not be cancelled and the run ids that are unknown; a
-        run that ended by itself is none of them.
-    """
-    names = [f"{each.kind} run {each.run_id}: {each.problem}" for each in report.problems]
-    names += [f"run {run_id} is unknown" for run_id in report.unknown_run_ids]
-    if names:
-        more = f" Besides, {report.problem}" if report.problem else ""
-        raise RunsNotAsWanted(
-            f"{len(names)} of {len(report.runs) + len(report.unknown_run_ids)} runs could not be cancelled:"
-            f" {some(names)}{more}"
-        )
-    if report.problem:
-        raise RunsNotAsWanted(f"The cancel is not sure to be complete: {report.problem}")

@@ -1,17 +1,23 @@
-"""What became of cancels: values, their JSON for XCom and triggers, and a table for people; pure."""
+"""What became of cancels: values, their JSON for XCom and triggers, a table, and the judgement; pure."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
+from airflow_provider_adfruns.adf.answers import Answer
+from airflow_provider_adfruns.adf.errors import InvalidInput, RunsNotAsWanted
 from airflow_provider_adfruns.adf.model import PipelineRunStatus, TriggerRunStatus, Window
 from airflow_provider_adfruns.batch.report import columns, skipped_lines, some, window_json
+from airflow_provider_adfruns.batch.watch import family_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
+
+    from airflow_provider_adfruns.batch.watch import WatchedRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +32,8 @@ class CancelOutcome:
     :param status: the latest status seen.
     :param left_running: ids of child runs that run to completion, since the cancel was not recursive.
     :param problem: why it was not done or what is unclear, else "".
+    :param cancel_request: the answer that accepted its cancel, with the ids that Microsoft finds it by; None
+        if this task has none.
     """
 
     kind: str
@@ -38,6 +46,7 @@ class CancelOutcome:
     left_running: tuple[str, ...] = ()
     problem: str = ""
     parent_run_id: str | None = None
+    cancel_request: Answer | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -58,6 +67,7 @@ class CancelOutcome:
             "left_running": list(self.left_running),
             "problem": self.problem,
             "parent_run_id": self.parent_run_id,
+            "cancel_request": self.cancel_request.to_json() if self.cancel_request else None,
         }
 
     @classmethod
@@ -75,6 +85,7 @@ class CancelOutcome:
             tuple(data["left_running"]),
             data["problem"],
             data["parent_run_id"],
+            Answer.from_json(data["cancel_request"]) if data["cancel_request"] else None,
         )
 
 
@@ -147,7 +158,7 @@ class CancelReport:
                 "requested" if each.requested else "not sent",
                 each.status or "-",
             )
-            for depth, each in self._families()
+            for depth, each in family_order(self.runs)
         )
         lines = columns(rows)
         lines.extend(f"  {each.run_id}: {each.problem}" for each in self.runs if each.problem)
@@ -161,17 +172,65 @@ class CancelReport:
             lines.append(f"Left running and billed, {len(left)}: {some(left)}")
         return "\n".join(lines)
 
-    def _families(self) -> list[tuple[int, CancelOutcome]]:
-        """Return the runs so that each stands below the one that started it, with how deep it stands."""
-        known = {each.run_id for each in self.runs}
-        children: dict[str | None, list[CancelOutcome]] = {}
-        for each in self.runs:
-            parent = each.parent_run_id if each.parent_run_id in known else None
-            children.setdefault(parent, []).append(each)
-        ordered: list[tuple[int, CancelOutcome]] = []
-        todo = [(0, each) for each in reversed(children.get(None, []))]
-        while todo:
-            depth, run = todo.pop()
-            ordered.append((depth, run))
-            todo += [(depth + 1, child) for child in reversed(children.get(run.run_id, []))]
-        return ordered
+
+def with_final_statuses(report: CancelReport, runs: Iterable[WatchedRun]) -> CancelReport:
+    """Enter what a watch has seen; children that it found besides are added to the report.
+
+    Their ``status_before`` is the one in which they were found.
+    """
+    by_id = {run.run_id: run for run in runs}
+    known = {each.run_id for each in report.runs}
+    updated = [
+        replace(each, status=by_id[each.run_id].status) if each.run_id in by_id else each
+        for each in report.runs
+    ]
+    children = [
+        CancelOutcome(
+            run.kind,
+            run.run_id,
+            run.name,
+            status_before=run.status_before,
+            status=run.status,
+            parent_run_id=run.parent_run_id,
+        )
+        for run in by_id.values()
+        if run.run_id not in known
+    ]
+    return report.with_runs(updated + children)
+
+
+def check_outcome(report: CancelReport) -> None:
+    """Judge a cancel at its end.
+
+    :raises RunsNotAsWanted: names the runs that could not be cancelled and the run ids that are unknown; a
+        run that ended by itself is none of them.
+    """
+    names = [f"{each.kind} run {each.run_id}: {each.problem}" for each in report.problems]
+    names += [f"run {run_id} is unknown" for run_id in report.unknown_run_ids]
+    if names:
+        more = f" Besides, {report.problem}" if report.problem else ""
+        raise RunsNotAsWanted(
+            f"{len(names)} of {len(report.runs) + len(report.unknown_run_ids)} runs could not be cancelled:"
+            f" {some(names)}{more}"
+        )
+    if report.problem:
+        raise RunsNotAsWanted(f"The cancel is not sure to be complete: {report.problem}")
+
+
+def cancel_requests(report: object) -> dict[str, Answer]:
+    """Return the answers that accepted cancels, by run id.
+
+    :param report: what a cancel has left in XCom; of a mapped task a list of that; None if there is none.
+    :raises InvalidInput: for anything else.
+    """
+    if report is None:
+        return {}
+    if isinstance(report, Sequence) and not isinstance(report, str):
+        return {run_id: answer for each in report for run_id, answer in cancel_requests(each).items()}
+    if not isinstance(report, Mapping) or "run_ids" not in report:
+        raise InvalidInput(
+            f"cancel_report: {str(report)[:100]!r} is no report of a cancel. Expected what its task has left"
+            " in XCom, such as cancel_report=cancel.output."
+        )
+    runs = [each for each in report.get("runs", ()) if each.get("cancel_request")]
+    return {each["run_id"]: Answer.from_json(each["cancel_request"]) for each in runs}

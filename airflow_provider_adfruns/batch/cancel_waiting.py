@@ -214,7 +214,8 @@ class _WaitingCancel:
             run.window,
             run.status,
         )
-        self.outcomes[run.trigger_run_id] = replace(_outcome(run), requested=True)
+        answer = self.client.answers_about(run.trigger_run_id)[-1]
+        self.outcomes[run.trigger_run_id] = replace(_outcome(run), requested=True, cancel_request=answer)
         return None
 
     async def _settle(self, doubt: _Doubt, now: TriggerRun) -> bool:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow_provider_adfruns.adf.errors import PipelineRunNotFound, WaitTimedOut
+from airflow_provider_adfruns.adf.errors import AdfRunsError, PipelineRunNotFound
+from airflow_provider_adfruns.adf.names import is_run_id
+from airflow_provider_adfruns.adf.pause import pause
 from airflow_provider_adfruns.batch.cancel import cancel_pipeline_runs
-from airflow_provider_adfruns.batch.cancel_report import CancelReport
+from airflow_provider_adfruns.batch.cancel_report import CancelOutcome, CancelReport
 from airflow_provider_adfruns.batch.cancel_waiting import cancel_waiting_trigger_runs
 from airflow_provider_adfruns.batch.final_watch import RunsFinalWatch
-from airflow_provider_adfruns.batch.report import RerunBy, skipped_json
-from airflow_provider_adfruns.batch.rerun import find_new_runs
+from airflow_provider_adfruns.batch.report import RerunBy, Step, skipped_json, some
 from airflow_provider_adfruns.batch.selection import OnRunning, WindowSelection
-from airflow_provider_adfruns.batch.submit import RerunHistory
-from airflow_provider_adfruns.batch.watch import wait_until_done
+from airflow_provider_adfruns.batch.submit import RerunHistory, with_history
+from airflow_provider_adfruns.batch.watch import QUERY_LAG_PATIENCE, wait_until_done
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.adf.model import TriggerRun
     from airflow_provider_adfruns.batch.report import RerunReport
     from airflow_provider_adfruns.batch.started import Started
-
-log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 2.0
 
@@ -38,76 +36,110 @@ async def cancel_started(
 
     Runs that have ended, and such that the factory does not know, are no problem: nothing of them runs. A
     rerun that runs is ended by its pipeline runs, which stand in the report instead of it; one that waits on
-    dependencies by its own cancel.
+    dependencies by its own cancel. What cannot be read stops nothing else, and stands in the report.
 
     :param started: what tasks have started.
-    :param deadline: wait until then for trigger runs that waited, which takes seconds; None for no wait.
+    :param deadline: when all is asked for, wait until then for the end of trigger runs that waited, which
+        takes seconds; None for no wait.
     :param dry_run: only look.
     """
-    for file in started.in_files:
-        log.warning("What the task with the report %s has started is not known here", file)
-    run_ids = dict.fromkeys(started.pipeline_run_ids)
-    parts = []
+    problems = [
+        f"what the task with the report {file} has started is not known, for the file cannot be read"
+        for file in started.in_files
+    ]
+    parts = [await _cancel_pipeline_runs(client, started.pipeline_run_ids, dry_run=dry_run)]
     for rerun in started.reruns:
-        for run in await _own_runs(client, rerun):
-            run_ids |= dict.fromkeys(run.triggered_pipelines.values())
-            if not run.triggered_pipelines:
-                parts.append(await _cancel_waiting(client, run, deadline, dry_run=dry_run))
-    parts.append(await _cancel_pipeline_runs(client, tuple(run_ids), dry_run=dry_run))
-    return CancelReport(
-        dry_run,
-        tuple(each for part in parts for each in part.runs),
-        tuple(each for part in parts for each in part.skipped),
-        problem="; ".join(part.problem for part in parts if part.problem),
-    )
+        try:
+            parts += await _cancel_rerun(client, rerun, problems, dry_run=dry_run)
+        except AdfRunsError as error:
+            problems.append(f"the reruns of trigger {rerun.trigger_name!r} are not all cancelled: {error}")
+    outcomes = {each.run_id: each for part in parts for each in part.runs}
+    if deadline is not None and not dry_run:
+        outcomes |= await _ended(client, list(outcomes.values()), deadline, problems)
+    problems += [part.problem for part in parts if part.problem]
+    skipped = tuple(each for part in parts for each in part.skipped)
+    return CancelReport(dry_run, tuple(outcomes.values()), skipped, problem="; ".join(problems))
 
 
-async def _own_runs(client: FactoryClient, report: RerunReport) -> list[TriggerRun]:
-    """Return the trigger runs of a batch that are not final, not those of somebody else."""
-    seen = await find_new_runs(client, report)
+async def _cancel_rerun(
+    client: FactoryClient, rerun: RerunReport, problems: list[str], *, dry_run: bool
+) -> list[CancelReport]:
+    """Cancel what a batch has started: what runs first, since what waits costs nothing yet."""
+    parts = []
+    own = await _own_runs(client, rerun, problems)
+    run_ids = [run_id for run in own for run_id in run.triggered_pipelines.values()]
+    parts.append(await _cancel_pipeline_runs(client, run_ids, dry_run=dry_run))
+    if waiting := tuple(run.trigger_run_id for run in own if not run.triggered_pipelines):
+        selection = WindowSelection(rerun.trigger_name, waiting, None)
+        on_running = OnRunning.CANCEL_PIPELINE_RUNS
+        parts.append(await cancel_waiting_trigger_runs(client, selection, on_running, dry_run=dry_run))
+    return parts
+
+
+async def _own_runs(client: FactoryClient, report: RerunReport, problems: list[str]) -> list[TriggerRun]:
+    """Return the trigger runs of a batch that are not final, not those of somebody else.
+
+    A rerun whose answer was lost and that shows is the batch's; one that was accepted has to show.
+    """
+    sent = [each for each in report.windows if each.is_awaited or each.step is Step.UNCLEAR]
     history = RerunHistory(client, report.trigger_name, report.planned_at)
-    await history.look()
-    runs = []
-    for outcome in seen.windows:
-        if outcome.is_awaited and outcome.rerun_by is RerunBy.THIS_BATCH:
-            runs += [run for run in history.newer(outcome) if run.trigger_run_id == outcome.new_run_id]
-    return [run for run in runs if not run.status.is_final]
+    until = await client.now() + QUERY_LAG_PATIENCE
+    hidden = sent
+    while hidden:
+        await history.look()
+        hidden = [each for each in sent if not history.newer(each)]
+        if await client.now() >= until:
+            break
+        if hidden:
+            await pause(_POLL_SECONDS)
+    if lost := [str(each.window) for each in hidden if each.step is Step.SUBMITTED]:
+        problems.append(
+            f"the factory does not show the reruns of trigger {report.trigger_name!r} for {some(lost)}"
+        )
+    shown = [(each, newer) for each in sent if (newer := history.newer(each))]
+    own = [newer[-1] for each, newer in shown if with_history(each, newer).rerun_by is RerunBy.THIS_BATCH]
+    return [run for run in own if not run.status.is_final]
 
 
-async def _cancel_waiting(
-    client: FactoryClient, run: TriggerRun, deadline: datetime | None, *, dry_run: bool
-) -> CancelReport:
-    """Cancel a trigger run that waits, or its pipeline runs if it runs by now, and wait for its end."""
-    selection = WindowSelection(run.trigger_name, (run.trigger_run_id,), None)
-    report = await cancel_waiting_trigger_runs(
-        client, selection, OnRunning.CANCEL_PIPELINE_RUNS, dry_run=dry_run
-    )
-    if deadline is None or not report.awaited:
-        return report
-    watch = RunsFinalWatch(client, trigger_name=run.trigger_name, trigger_run_ids=[run.trigger_run_id])
-    try:
-        await wait_until_done(watch, client, poll_interval=_POLL_SECONDS, deadline=deadline)
-    except WaitTimedOut as error:
-        return replace(report, problem=str(error))
-    return report.with_runs(
-        replace(each, status=watch.runs[0].status, requested=False) for each in report.runs
-    )
+async def _ended(
+    client: FactoryClient, outcomes: Sequence[CancelOutcome], deadline: datetime, problems: list[str]
+) -> dict[str, CancelOutcome]:
+    """Wait for the trigger runs among these, one trigger after the other. :return: them, as they are then."""
+    awaited = [each for each in outcomes if each.kind == "trigger" and each.requested]
+    statuses: dict[str, str] = {}
+    for name in dict.fromkeys(each.name for each in awaited):
+        run_ids = [each.run_id for each in awaited if each.name == name]
+        watch = RunsFinalWatch(client, trigger_name=name, trigger_run_ids=run_ids)
+        try:
+            await wait_until_done(watch, client, poll_interval=_POLL_SECONDS, deadline=deadline)
+        except AdfRunsError as error:
+            problems.append(str(error))
+        statuses |= {run.run_id: run.status for run in watch.runs}
+    return {each.run_id: replace(each, status=statuses.get(each.run_id, each.status)) for each in awaited}
 
 
 async def _cancel_pipeline_runs(
     client: FactoryClient, run_ids: Sequence[str], *, dry_run: bool
 ) -> CancelReport:
-    if not run_ids:
-        return CancelReport(dry_run, ())
-    try:
-        report = await cancel_pipeline_runs(client, run_ids, is_recursive=True, dry_run=dry_run)
-    except PipelineRunNotFound:
-        log.warning("The factory knows none of the pipeline runs %s", ", ".join(run_ids))
-        return CancelReport(dry_run, (), tuple(_unknown(run_id) for run_id in run_ids))
-    known = tuple(each for each in report.runs if each.status_before is not None)
-    unknown = tuple(_unknown(each.run_id) for each in report.runs if each.status_before is None)
-    return CancelReport(dry_run, known, (*report.skipped, *unknown), problem=report.problem)
+    ids = dict.fromkeys(run_ids)
+    possible = [run_id for run_id in ids if is_run_id(run_id)]
+    skipped = [
+        _unknown(run_id, "it is no run id of Data Factory") for run_id in ids if run_id not in possible
+    ]
+    known: tuple[CancelOutcome, ...] = ()
+    problem = ""
+    if possible:
+        try:
+            report = await cancel_pipeline_runs(client, possible, is_recursive=True, dry_run=dry_run)
+        except PipelineRunNotFound:
+            skipped += [_unknown(run_id) for run_id in possible]
+        except AdfRunsError as error:
+            problem = f"the pipeline runs {some(possible)} could not be read, and none was cancelled: {error}"
+        else:
+            known = tuple(each for each in report.runs if each.status_before is not None)
+            skipped += [_unknown(each.run_id) for each in report.runs if each.status_before is None]
+    return CancelReport(dry_run, known, tuple(skipped), problem)
 
 
-def _unknown(run_id: str) -> dict[str, object]:
-    return skipped_json(None, run_id, "unknown", "the factory does not know it")
+def _unknown(run_id: str, reason: str = "the factory does not know it") -> dict[str, object]:
+    return skipped_json(None, run_id, "unknown", reason)

@@ -25,7 +25,7 @@ class RunEvidence:
     :param activities: its activity runs, those that started too late first.
     :param late: the ids of these.
     :param activities_left_out: how many more activity runs it has.
-    :param answers: what the service answered about it.
+    :param answers: what the service answered about it, first of all to its cancel if that is known.
     """
 
     run: WatchedRun

@@ -11,8 +11,10 @@ from airflow_provider_adfruns.batch.report import RerunReport
 RETURN_VALUE = "return_value"
 RUN_IDS = "run_ids"
 RUN_ID = "run_id"
-KEYS = (RETURN_VALUE, RUN_IDS, RUN_ID)
-"""The XComs that are read: this package's report and run ids, and the official provider's run id."""
+BEGUN = "begun"
+KEYS = (RETURN_VALUE, RUN_IDS, RUN_ID, BEGUN)
+"""The XComs that are read: this package's report and run ids, the official provider's run id, and what a
+rerun of windows leaves before it defers, ``RerunReport.packed()``, for a kill may be its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +23,8 @@ class Started:
 
     :param pipeline_run_ids: pipeline runs, each once.
     :param reruns: reports of rerun windows; their trigger runs are cancelled as far as they are the batch's.
-    :param in_files: files that hold the reports of tasks with ``result_path``; they are not read, and what
-        such tasks have started is not known.
+    :param in_files: files with reports that could not be read, so that what such tasks have started is not
+        known.
     """
 
     pipeline_run_ids: tuple[str, ...] = ()
@@ -30,27 +32,30 @@ class Started:
     in_files: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.pipeline_run_ids or self.reruns)
+        return bool(self.pipeline_run_ids or self.reruns or self.in_files)
 
 
 def started_by(xcoms: Iterable[Mapping[str, Any]]) -> Started:
     """Work out what tasks have started.
 
     A report of this package says by itself what was started: of a rerun its new runs, of a dry run, a cancel
-    or a wait nothing, whatever ``run_ids`` it leaves for a next task. Of any other task ``run_ids`` and
-    ``run_id`` are pipeline runs.
+    or a wait nothing, whatever ``run_ids`` it leaves for a next task. All other ``run_ids`` and ``run_id``
+    are pipeline runs.
 
     :param xcoms: of each task its XComs by key, of those in ``KEYS`` that it has left; of a mapped task a
-        list of those of its instances.
+        list of those of its instances. A report in a file has been put in the place of its summary.
     """
     run_ids: dict[str, None] = {}
-    reruns = []
+    reruns: list[RerunReport] = []
     in_files: list[str] = []
     for xcom in xcoms:
-        found = [report for report in _reports(xcom.get(RETURN_VALUE)) if not report.get("dry_run")]
-        if not _reports(xcom.get(RETURN_VALUE)):
-            run_ids |= dict.fromkeys(_texts(xcom.get(RUN_IDS)) + _texts(xcom.get(RUN_ID)))
-        for report in found:
+        reports = _reports(xcom.get(RETURN_VALUE))
+        told = {run_id for report in reports for run_id in report[RUN_IDS]}
+        given = _texts(xcom.get(RUN_IDS)) + _texts(xcom.get(RUN_ID))
+        run_ids |= dict.fromkeys(run_id for run_id in given if run_id not in told)
+        for report in reports:
+            if report.get("dry_run"):
+                continue
             if "windows" in report:
                 reruns.append(RerunReport.from_json(report))
             elif "runs" in report:
@@ -58,13 +63,21 @@ def started_by(xcoms: Iterable[Mapping[str, Any]]) -> Started:
                 run_ids |= dict.fromkeys(run_id for run_id in new if run_id)
             else:
                 in_files.append(str(report.get("result_path")))
+        batches = {_batch(report) for report in reruns}
+        begun = [RerunReport.unpacked(text) for text in _texts(xcom.get(BEGUN))]
+        reruns += [report for report in begun if _batch(report) not in batches]
     return Started(tuple(run_ids), tuple(reruns), tuple(in_files))
+
+
+def _batch(report: RerunReport) -> tuple[object, ...]:
+    """Return what a batch is known by, however far it is."""
+    return report.trigger_name, report.planned_at, *(each.window for each in report.windows)
 
 
 def _reports(value: object) -> list[Mapping[str, Any]]:
     """Return what this package's operators and sensor have left, of one instance or several."""
     if isinstance(value, Mapping):
-        return [value] if RUN_IDS in value or "result_path" in value else []
+        return [value] if value.keys() >= {RUN_IDS, "counts"} else []
     if isinstance(value, Iterable) and not isinstance(value, str):
         return [report for each in value for report in _reports(each)]
     return []

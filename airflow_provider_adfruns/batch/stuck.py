@@ -13,8 +13,9 @@ from airflow_provider_adfruns.batch.verdict import cancelled_at, is_stuck, late_
 from airflow_provider_adfruns.batch.watch import AHEAD, QUERY_LAG_PATIENCE, at_once
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from airflow_provider_adfruns.adf.answers import Answer
     from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.adf.model import ActivityRun
     from airflow_provider_adfruns.batch.cancel_rules import CancelRules
@@ -28,7 +29,11 @@ _MOST_ACTIVITIES = 100
 
 
 async def take_up(
-    client: FactoryClient, memory: Memory, rules: CancelRules, due: Sequence[Finding]
+    client: FactoryClient,
+    memory: Memory,
+    rules: CancelRules,
+    due: Sequence[Finding],
+    requests: Mapping[str, Answer],
 ) -> Evidence:
     """Do what the rules say about stuck and violated runs, and remember that it was done.
 
@@ -37,6 +42,7 @@ async def take_up(
     comes again when a look, half a minute later or more, has shown that the run is Canceling still.
 
     :param due: what to do it about, as a look has just found it.
+    :param requests: the answers that accepted the runs' cancels, by run id, as far as they are known.
     :return: the evidence, with the answers to the new cancels.
     """
     unclear: list[str] = []
@@ -49,7 +55,7 @@ async def take_up(
     if rules.stuck_after:
         memory.acted_at.update(dict.fromkeys(unclear, now - rules.stuck_after + QUERY_LAG_PATIENCE))
     reason = f"the cancel of {len(due)} runs is stuck or violated"
-    return await gather_evidence(client, memory, rules, [each.run for each in due], reason)
+    return await gather_evidence(client, memory, rules, [each.run for each in due], reason, requests)
 
 
 async def _cancel_again(client: FactoryClient, run: WatchedRun) -> bool:
@@ -67,14 +73,22 @@ async def _cancel_again(client: FactoryClient, run: WatchedRun) -> bool:
 
 
 async def gather_evidence(
-    client: FactoryClient, memory: Memory, rules: CancelRules, runs: Sequence[WatchedRun], reason: str
+    client: FactoryClient,
+    memory: Memory,
+    rules: CancelRules,
+    runs: Sequence[WatchedRun],
+    reason: str,
+    requests: Mapping[str, Answer],
 ) -> Evidence:
     """Collect what proves the state of runs: 50 of them at most, each with 100 activity runs at most.
 
     :param runs: what to prove something about.
     :param reason: what was found, to begin with.
+    :param requests: see ``take_up``.
     """
-    told = await at_once(_of_run(client, rules, run) for run in runs[:_MOST_RUNS])
+    told = await at_once(
+        _of_run(client, rules, run, _cancel_of(run, memory, requests)) for run in runs[:_MOST_RUNS]
+    )
     return Evidence(
         address=client.connection.address,
         reason=reason,
@@ -85,7 +99,17 @@ async def gather_evidence(
     )
 
 
-async def _of_run(client: FactoryClient, rules: CancelRules, run: WatchedRun) -> RunEvidence:
+def _cancel_of(run: WatchedRun, memory: Memory, requests: Mapping[str, Answer]) -> list[Answer]:
+    """Return the answer to the request that cancelled a run: its own, or that of a run above it."""
+    above: WatchedRun | None = run
+    while above is not None and above.run_id not in requests:
+        above = memory.runs.get(above.parent_run_id or "")
+    return [] if above is None else [requests[above.run_id]]
+
+
+async def _of_run(
+    client: FactoryClient, rules: CancelRules, run: WatchedRun, cancel: Sequence[Answer]
+) -> RunEvidence:
     now = await client.now()
     activities: list[ActivityRun] = []
     if run.kind == "pipeline":
@@ -103,5 +127,5 @@ async def _of_run(client: FactoryClient, rules: CancelRules, run: WatchedRun) ->
         activities=tuple(activities[:_MOST_ACTIVITIES]),
         late=tuple(sorted(late)),
         activities_left_out=max(0, len(activities) - _MOST_ACTIVITIES),
-        answers=tuple(each for each in client.answers if f" {run.run_id}" in each.action),
+        answers=(*cancel, *client.answers_about(run.run_id)),
     )

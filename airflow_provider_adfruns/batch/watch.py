@@ -195,14 +195,27 @@ def runs_table(runs: Sequence[WatchedRun]) -> str:
     return "\n".join(columns(rows))
 
 
-def family_order(runs: Sequence[WatchedRun]) -> list[tuple[int, WatchedRun]]:
+class _Started(Protocol):
+    """Something that a pipeline run may have started."""
+
+    @property
+    def run_id(self) -> str: ...
+
+    @property
+    def parent_run_id(self) -> str | None: ...
+
+
+_Run = TypeVar("_Run", bound=_Started)
+
+
+def family_order(runs: Sequence[_Run]) -> list[tuple[int, _Run]]:
     """Return runs so that each stands after the one that started it, with how deep it stands."""
     known = {run.run_id for run in runs}
-    children: dict[str | None, list[WatchedRun]] = {}
+    children: dict[str | None, list[_Run]] = {}
     for run in runs:
         parent = run.parent_run_id if run.parent_run_id in known else None
         children.setdefault(parent, []).append(run)
-    ordered: list[tuple[int, WatchedRun]] = []
+    ordered: list[tuple[int, _Run]] = []
     waiting = [(0, run) for run in reversed(children.get(None, []))]
     while waiting:
         depth, run = waiting.pop()

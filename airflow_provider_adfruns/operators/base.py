@@ -191,6 +191,15 @@ class AdfRunsOperator(BaseOperator):
         end = await client.now() + timedelta(seconds=self.timeout)
         return end if self.deadline is None else min(end, aware_time(self.deadline, "deadline"))
 
+    def leave_begun(self, context: Context, key: str, value: object) -> None:
+        """Leave what was started in XCom before the task defers, which a kill may make its end.
+
+        :param key: the XCom's.
+        :param value: what a clean-up finds the runs by.
+        """
+        if self.do_xcom_push:
+            context["ti"].xcom_push(key=key, value=value)
+
     def leave(
         self, context: Context, result: Mapping[str, Any], problems: Sequence[str] = ()
     ) -> dict[str, Any]:

@@ -112,12 +112,14 @@ class _CancelOperator(AdfRunsOperator):
     async def _begin(self, client: FactoryClient) -> _Begun:
         await self.check_deadline(client)
         report = await self.request(client, dry_run=as_bool(self.dry_run, "dry_run"))
-        if report.dry_run or not self.wait_for_completion or not report.awaited:
+        watched = self.watched(report)
+        has_runs = watched["pipeline_run_ids"] or watched["trigger_run_ids"]
+        if report.dry_run or not self.wait_for_completion or not has_runs:
             return _Begun(report)
         deadline = await self.end_of_wait(client)
         if self.deferrable:
             return _Begun(report, deadline)
-        watch = final_watches.RunsFinalWatch(client, **self.watched(report))
+        watch = final_watches.RunsFinalWatch(client, **watched)
         try:
             await watches.wait_until_done(watch, client, poll_interval=self.poll_interval, deadline=deadline)
         except AdfRunsError as error:
@@ -132,7 +134,7 @@ class _CancelOperator(AdfRunsOperator):
         error: AdfRunsError | None,
     ) -> dict[str, Any]:
         """Show and leave the report, then judge it."""
-        report = cancels.with_final_statuses(report, runs)
+        report = reports.with_final_statuses(report, runs)
         self.log.info("%s:\n%s", "Would cancel" if report.dry_run else "Cancel", report.table())
         problems = [f"{each.kind} run {each.run_id}: {each.problem}" for each in report.problems]
         result = self.leave(context, report.to_json(), problems)
@@ -144,7 +146,7 @@ class _CancelOperator(AdfRunsOperator):
     def judge(self, report: reports.CancelReport) -> None:
         """Say how the task ends; the report is in XCom already."""
         if not report.dry_run:
-            cancels.check_outcome(report)
+            reports.check_outcome(report)
 
 
 class AdfCancelPipelineRunOperator(_CancelOperator):
@@ -183,9 +185,12 @@ class AdfCancelPipelineRunOperator(_CancelOperator):
     queries lag: it takes at least that long, on the worker.
 
     Leaves in XCom the report as ``return_value``: ``run_ids``, ``counts``, ``runs`` (each with ``kind``,
-    ``run_id``, ``name``, ``status_before``, ``requested``, ``status``, ``left_running``, ``problem`` and
-    ``parent_run_id``; children come after the runs asked for), ``skipped``, ``problem``, ``dry_run``; and
-    ``run_ids`` under its own key.
+    ``run_id``, ``name``, ``status_before``, ``requested``, ``status``, ``left_running``, ``problem``,
+    ``parent_run_id`` and ``cancel_request``, the answer's ids for a support case; children come after the
+    runs asked for), ``skipped``, ``problem``, ``dry_run``; and ``run_ids`` under its own key.
+
+    Whether a cancel is stuck or violated is not judged here, but by ``AdfCancelCompleteSensor``: give it
+    ``run_ids`` and, as ``cancel_report``, the output of this task with ``wait_for_completion=False``.
 
     :raises InvalidInput: for ids beside conditions, an empty list, ids that are none, more than ``max_runs``
         runs: when the DAG is parsed or before anything is changed.

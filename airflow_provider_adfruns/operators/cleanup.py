@@ -9,6 +9,7 @@ from airflow_provider_adfruns.adf.errors import InvalidInput
 from airflow_provider_adfruns.batch.selection import listed
 from airflow_provider_adfruns.operators.cancel import _CancelOperator
 from airflow_provider_adfruns.parameters import is_templated
+from airflow_provider_adfruns.results import whole_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,9 +29,10 @@ class AdfCleanUpOperator(_CancelOperator):
     """Cancel everything that tasks of this DAG run have started in the factory, and wait until it has ended.
 
     What they have started is read from their XComs: reports of this package's reruns (of windows only those
-    that the task itself has sent), ``run_ids`` or ``run_id`` of any other task, such as the official
-    provider's. Runs are cancelled with their children; a run that has ended or is unknown is no problem, and
-    neither is that there is none. What a task has not left in XCom cannot be found.
+    that the task itself has sent; also behind ``result_path``, and of a task that was killed while it was
+    deferred), ``run_ids`` or ``run_id`` of any other task, such as the official provider's. Runs are
+    cancelled with their children; a run that has ended or is unknown is no problem, and neither is that there
+    is none. What a task has not left in XCom cannot be found.
 
     As a teardown (``.as_teardown()``) it does not hide that the DAG run has failed.
 
@@ -41,7 +43,8 @@ class AdfCleanUpOperator(_CancelOperator):
 
     Leaves in XCom the report of a cancel, see ``AdfCancelPipelineRunOperator``.
 
-    :raises RunsNotAsWanted: names the runs that could not be cancelled.
+    :raises RunsNotAsWanted: names the runs that could not be cancelled, and what could not be seen: a report
+        whose file is gone, reruns of a trigger that cannot be read.
     :raises WaitTimedOut: when ``timeout`` is over; the cancels go on.
     """
 
@@ -106,5 +109,9 @@ def xcoms_of(ti: Any, task_ids: Iterable[str]) -> list[dict[str, Any]]:
 
     :param ti: any task instance of the DAG run.
     :param task_ids: the tasks.
+    :return: of each task its XComs by key; reports that are in files are read.
     """
-    return [{key: ti.xcom_pull(task_ids=[task_id], key=key) for key in starts.KEYS} for task_id in task_ids]
+    return [
+        {key: whole_of(ti.xcom_pull(task_ids=[task_id], key=key)) for key in starts.KEYS}
+        for task_id in task_ids
+    ]

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.batch import opening as openings
     from airflow_provider_adfruns.batch import report as reports
     from airflow_provider_adfruns.batch import rerun as reruns
+    from airflow_provider_adfruns.batch import started as starts
     from airflow_provider_adfruns.batch import submit as submits
     from airflow_provider_adfruns.batch import watch as watches
     from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
@@ -45,6 +46,7 @@ else:
     openings = Lazily("airflow_provider_adfruns.batch.opening")
     reports = Lazily("airflow_provider_adfruns.batch.report")
     reruns = Lazily("airflow_provider_adfruns.batch.rerun")
+    starts = Lazily("airflow_provider_adfruns.batch.started")
     submits = Lazily("airflow_provider_adfruns.batch.submit")
     watches = Lazily("airflow_provider_adfruns.batch.watch")
     triggers = Lazily("airflow_provider_adfruns.triggers.runs")
@@ -104,7 +106,8 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
     ``window_start``, ``window_end``; of the run before ``run_id``, ``status_before``, ``ran_at``; ``step``;
     of the new run ``new_run_id``, ``status``, ``started_at``, and ``rerun_by``: ``this batch`` or ``somebody
     else``; ``problem``, ``note``), ``skipped`` (each with ``run_id``, ``status`` and ``reason``); and
-    ``run_ids`` under its own key.
+    ``run_ids`` under its own key. Before it defers, ``begun``: by it ``AdfCleanUpOperator`` finds the reruns
+    of a task that was killed.
 
     :raises InvalidInput: for parameters that do not fit, when the DAG is parsed or before anything is sent.
     :raises WrongTriggerType: for a trigger without windows.
@@ -211,6 +214,7 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
             report, error = hook.run(lambda client: self._find_new_runs(client, report))
         elif submission.is_full or any(outcome.is_awaited for outcome in report.windows):
             if self.deferrable:
+                self.leave_begun(context, starts.BEGUN, report.packed())
                 self.defer(
                     trigger=triggers.AdfWindowsRerunTrigger(
                         report=report.packed(),

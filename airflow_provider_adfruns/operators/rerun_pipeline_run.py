@@ -143,6 +143,7 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
                 return self._finish(context, report, (), None, has_waited=False)
             watched: dict[str, Any] = {"pipeline_run_ids": report.run_ids, "include_children": False}
             if self.deferrable:
+                self.leave_begun(context, "run_ids", report.run_ids)
                 self.defer(
                     trigger=triggers.AdfRunsFinalTrigger(
                         **watched,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -27,7 +26,8 @@ from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
 from airflow_provider_adfruns.links import AdfStudioLink, leave_link, view_of
 from airflow_provider_adfruns.metrics import tell_outcome
 from airflow_provider_adfruns.parameters import as_bool, is_templated, positive
-from airflow_provider_adfruns.results import check_result_path, result_file, write_json
+from airflow_provider_adfruns.results import check_result_path, whole_of
+from airflow_provider_adfruns.sensors.leaving import leave_evidence, leave_result, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.sdk.bases.operatorlink import BaseOperatorLink
 
+    from airflow_provider_adfruns.adf.answers import Answer
     from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.batch import cancel_report as cancel_reports
     from airflow_provider_adfruns.batch import final_watch as final_watches
     from airflow_provider_adfruns.batch import report as reports
     from airflow_provider_adfruns.batch import stuck as stucks
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.batch.evidence import Evidence
     from airflow_provider_adfruns.triggers import runs as triggers
 else:
+    cancel_reports = Lazily("airflow_provider_adfruns.batch.cancel_report")
     final_watches = Lazily("airflow_provider_adfruns.batch.final_watch")
     reports = Lazily("airflow_provider_adfruns.batch.report")
     stucks = Lazily("airflow_provider_adfruns.batch.stuck")
@@ -91,6 +94,8 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
     :param on_stuck: about stuck and violated runs: ``wait`` on (default), after one warning a run;
         ``cancel_again``, each run by itself, and again after each further ``stuck_after``; or ``fail``.
         (templated)
+    :param cancel_report: what the task that has cancelled the runs left in XCom, such as ``cancel.output``:
+        the ids of its requests go with the evidence. (templated)
     :param evidence_path: write the evidence here instead of to XCom, which then has the path: a file, or a
         folder with ``/`` at its end, local or in object storage. (templated)
     :param azure_data_factory_conn_id: a connection of type ``adf_runs`` or ``azure_data_factory``.
@@ -128,6 +133,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         "accept_outcomes",
         "cancel_requested_at",
         "on_stuck",
+        "cancel_report",
         "evidence_path",
     )
     ui_color = "#e3effa"
@@ -144,6 +150,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         violation_tolerance: float | None = 60.0,
         cancel_requested_at: datetime | str | None = None,
         on_stuck: str = OnStuck.WAIT.value,
+        cancel_report: Any = None,
         evidence_path: str | None = None,
         azure_data_factory_conn_id: str = AdfRunsHook.default_conn_name,
         resource_group_name: str | None = None,
@@ -165,6 +172,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         self.violation_tolerance = violation_tolerance
         self.cancel_requested_at = cancel_requested_at
         self.on_stuck = on_stuck
+        self.cancel_report = cancel_report
         self.evidence_path = evidence_path
         self.azure_data_factory_conn_id = azure_data_factory_conn_id
         self.resource_group_name = resource_group_name
@@ -183,6 +191,8 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
             self._rules()
         if not is_templated(accept_outcomes):
             check_accept_outcomes(accept_outcomes)
+        if cancel_report is not None and not is_templated(cancel_report):
+            self._cancel_requests()
         if evidence_path is not None and not is_templated(evidence_path):
             check_result_path(evidence_path, "evidence_path")
 
@@ -193,7 +203,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         """
         look = self._look(context, self._memory)
         self._unfinished, self._memory = look.unfinished, look.memory
-        return PokeReturnValue(is_done=not look.unfinished, xcom_value=_result(look.memory))
+        return PokeReturnValue(is_done=not look.unfinished, xcom_value=result_of(look.memory))
 
     def execute(self, context: Context) -> Any:
         """Wait here, or look once and defer."""
@@ -322,7 +332,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         :param memory: what is known from looks before.
         :raises RunsNotAsWanted: for runs that are stuck or violated, with ``on_stuck='fail'``.
         """
-        wanted, rules = self._watched(), self._rules()
+        wanted, rules, requests = self._watched(), self._rules(), self._cancel_requests()
 
         async def look(client: FactoryClient) -> _Look:
             watch = final_watches.RunsFinalWatch(client, **wanted, rules=rules, memory=memory)
@@ -331,14 +341,16 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
                 await pause(_LAG_POLL_SECONDS)
                 await watch.look()
             self.log.info("%s", watch.progress())
-            evidence = await stucks.take_up(client, watch.memory, rules, watch.due) if watch.due else None
+            evidence = None
+            if watch.due:
+                evidence = await stucks.take_up(client, watch.memory, rules, watch.due, requests)
             return _Look(watch.memory, watch.unfinished(), await client.now(), evidence)
 
         seen = self._hook.run(look)
         if seen.evidence is not None:
-            self._leave_evidence(context, seen.evidence)
+            leave_evidence(context, seen.evidence, self.evidence_path)
             if rules.on_stuck is OnStuck.FAIL:
-                self._leave(context, _result(seen.memory))
+                leave_result(context, self, result_of(seen.memory))
                 raise RunsNotAsWanted(
                     f"{seen.evidence.reason}: {reports.some(seen.evidence.problems)}. {seen.evidence.billing}"
                     " The evidence is in the log and in XCom under 'evidence'. Nothing was cancelled again:"
@@ -351,44 +363,32 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
 
         async def gather(client: FactoryClient) -> Evidence:
             runs = [memory.runs[run_id] for run_id in run_ids]
-            return await stucks.gather_evidence(client, memory, self._rules(), runs, reason)
+            requests = self._cancel_requests()
+            return await stucks.gather_evidence(client, memory, self._rules(), runs, reason, requests)
 
         try:
-            self._leave_evidence(context, self._hook.run(gather))
+            leave_evidence(context, self._hook.run(gather), self.evidence_path)
         except AdfRunsError as error:
             self.log.warning("There is no evidence, for it could not be read: %s", error)
 
     def _prove_timeout(self, context: Context, memory: verdicts.Memory | None) -> None:
         not_final = [] if memory is None else [run.run_id for run in memory.runs.values() if not run.is_final]
         if memory is not None:
-            self._leave(context, _result(memory))
+            leave_result(context, self, result_of(memory))
         if memory is not None and not_final:
             reason = f"{len(not_final)} runs were not final when the wait for them was over"
             self._prove(context, memory, not_final, reason)
 
-    def _leave_evidence(self, context: Context, evidence: Evidence) -> None:
-        """Show the evidence in the log, and leave it in XCom or in a file of which XCom has the path."""
-        self.log.warning("Evidence: %s", evidence.table())
-        content: Any = evidence.to_json()
-        if self.evidence_path is not None:
-            try:
-                file = result_file(self.evidence_path, "evidence_path", context)
-                content = write_json(file, content, "evidence_path")
-            except InvalidInput as error:
-                self.log.warning("The evidence goes to XCom instead: %s", error)
-        context["ti"].xcom_push(key="evidence", value=content)
-
-    def _leave(self, context: Context, result: dict[str, Any]) -> None:
-        if self.do_xcom_push:
-            context["ti"].xcom_push(key="return_value", value=result)
-            context["ti"].xcom_push(key="run_ids", value=result["run_ids"])
+    def _cancel_requests(self) -> dict[str, Answer]:
+        """Return the answers to the cancels, by run id, as far as ``cancel_report`` tells them."""
+        return cancel_reports.cancel_requests(whole_of(self.cancel_report))
 
     def _finish(self, context: Context, memory: verdicts.Memory) -> dict[str, Any]:
         """Show and leave the result, then judge it."""
-        result = _result(memory)
+        result = result_of(memory)
         tell_outcome(self, result)
         self.log.info("All runs are final:\n%s", watches.runs_table(list(memory.runs.values())))
-        self._leave(context, result)
+        leave_result(context, self, result)
         accepted = check_accept_outcomes(self.accept_outcomes)
         others = verdicts.not_accepted(memory.runs.values(), accepted)
         if others:
@@ -397,14 +397,3 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
             names = [f"{run.kind} run {run.run_id} ({run.name}, {run.status})" for run in others]
             raise RunsNotAsWanted(f"{reason}: {reports.some(names)}. accept_outcomes says what is accepted.")
         return result
-
-
-def _result(memory: verdicts.Memory) -> dict[str, Any]:
-    runs = list(memory.runs.values())
-    return {
-        "run_ids": [run.run_id for run in runs],
-        "counts": dict(Counter(run.status for run in runs)),
-        "stuck": [run_id for run_id, what in memory.noticed.items() if verdicts.STUCK in what],
-        "violated": list(memory.late),
-        "runs": [run.to_json() for run in runs],
-    }

@@ -18,7 +18,8 @@ from airflow_provider_adfruns.adf.errors import (
     WrongTriggerType,
 )
 from airflow_provider_adfruns.adf.pause import pause
-from airflow_provider_adfruns.batch.cancel import cancel_pipeline_runs, check_outcome, with_final_statuses
+from airflow_provider_adfruns.batch.cancel import cancel_pipeline_runs
+from airflow_provider_adfruns.batch.cancel_report import check_outcome, with_final_statuses
 from airflow_provider_adfruns.batch.cancel_waiting import cancel_waiting_trigger_runs
 from airflow_provider_adfruns.batch.final_watch import RunsFinalWatch
 from airflow_provider_adfruns.batch.selection import OnRunning, select_windows
@@ -392,6 +393,14 @@ def test_a_waiting_run_that_runs_meanwhile_is_named_where_running_ones_fail_the_
         check_outcome(report)
 
 
+def test_a_cancel_whose_answer_was_lost_has_time_to_show_before_it_is_sent_again(factory: Factory) -> None:
+    emulator = factory(RUNS)
+    emulator.fail_next("PipelineRuns_Cancel", status=504)
+    cancel(emulator, [PARENT])
+    first, second = (entry.at for entry in calls(emulator, "PipelineRuns_Cancel"))
+    assert second - first >= timedelta(seconds=10)
+
+
 def test_what_was_cancelled_stays_in_the_report_though_reads_fail_from_then_on(factory: Factory) -> None:
     emulator = factory(RUNS)
     emulator.fail_next("PipelineRuns_Cancel", status=504, processed=True)
@@ -433,6 +442,43 @@ def test_what_was_cancelled_of_a_trigger_stays_in_the_report_though_reads_fail_f
     assert [(each.run_id, each.requested) for each in report.runs] == [("waiting", True)]
     with pytest.raises(RunsNotAsWanted, match="whether more windows wait could not be seen in the end"):
         check_outcome(report)
+
+
+@pytest.mark.parametrize(
+    ("on_running", "problems"), [(OnRunning.FAIL, 3), (OnRunning.SKIP, 0)], ids=["fail", "skip"]
+)
+def test_what_a_range_lets_begin_to_run_is_judged_as_what_ran_before(
+    factory: Factory, on_running: OnRunning, problems: int
+) -> None:
+    emulator = factory(
+        {
+            "now": NOW.isoformat(),
+            "pipelines": {"load": {"seconds": 3600}},
+            "triggers": {
+                "up": {
+                    "pipeline": "load",
+                    "state": "stopped",
+                    "windows": [
+                        {"from": "2026-03-01T00:00:00Z", "count": 3, "status": "Failed"},
+                        {"from": "2026-03-01T03:00:00Z", "count": 3, "status": "Succeeded"},
+                    ],
+                },
+                "down": {
+                    "pipeline": "load",
+                    "maxConcurrency": 3,
+                    "dependsOn": [{"trigger": "up"}],
+                    "startTime": "2026-03-01T00:00:00Z",
+                    "backfill": True,
+                },
+            },
+        }
+    )
+    whole = select_windows("down", window_start=NOW - timedelta(hours=12), window_end=NOW)
+    report = cancel_waiting(emulator, on_running, whole)
+    assert sorted(trigger_statuses(emulator, "down").values()) == ["Cancelled"] * 3 + ["Running"] * 3
+    assert len(report.problems) == problems
+    assert sum("running already" in each["reason"] for each in report.skipped) == 3 - problems
+    assert calls(emulator, "PipelineRuns_Cancel") == []
 
 
 def test_what_a_range_lets_begin_as_others_are_cancelled_is_cancelled_as_well(factory: Factory) -> None:

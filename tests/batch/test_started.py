@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,7 +42,9 @@ CANCEL = {"dry_run": False, "run_ids": ["a"], "counts": {}, "runs": [{"run_id": 
         ({"run_ids": [["a", "b"], ["b", "c"]], "return_value": [None]}, ("a", "b", "c")),
         ({"return_value": "not an id that anybody promised"}, ()),
         ({"return_value": PIPELINE_RERUN, "run_ids": ["new"]}, ("new",)),
-        ({"return_value": PIPELINE_RERUN | {"dry_run": True}, "run_ids": ["old"]}, ()),
+        ({"return_value": PIPELINE_RERUN | {"dry_run": True, "run_ids": ["old"]}, "run_ids": ["old"]}, ()),
+        ({"return_value": {"run_ids": ["a"]}, "run_ids": ["a"]}, ("a",)),
+        ({"return_value": [CANCEL], "run_ids": [["a"], ["killed"]]}, ("killed",)),
         ({"return_value": [CANCEL], "run_ids": [["a"]]}, ()),
     ],
 )
@@ -58,3 +61,9 @@ def test_rerun_windows_are_found_with_their_trigger() -> None:
 def test_a_report_in_a_file_is_named_and_its_run_ids_are_not_guessed_at() -> None:
     left = {"dry_run": False, "run_ids": ["new"], "counts": {}, "result_path": "/r.json"}
     assert started_by([{"return_value": left, "run_ids": ["new"]}]) == Started(in_files=("/r.json",))
+
+
+def test_a_batch_that_was_judged_counts_once_and_one_that_was_killed_counts_as_well() -> None:
+    other = replace(REPORT, trigger_name="daily")
+    xcom = {"return_value": [REPORT.to_json()], "begun": [REPORT.packed(), other.packed()]}
+    assert started_by([xcom]) == Started((), (REPORT, other))

@@ -23,6 +23,7 @@ class Ran:
 
     def __init__(self, dag_run: Any) -> None:
         self._dag_run = dag_run
+        self.run_id = dag_run.run_id
         self.states = {ti.task_id: str(ti.state) for ti in dag_run.get_task_instances()}
 
     def xcom(self, task_id: str, key: str = "return_value") -> Any:

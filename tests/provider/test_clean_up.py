@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk import DAG, task
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import GetXComSequenceSlice, XComSequenceSliceResult
 
 from airflow_provider_adfruns.adf.errors import InvalidInput
 from airflow_provider_adfruns.callbacks import cancel_runs_of_dag_run
@@ -98,6 +100,36 @@ def test_a_failed_tasks_callback_cancels_what_the_dag_run_has_started(
     with DAG("clean_by_callback", schedule=None, start_date=START) as dag:
         start("lone") >> break_down.override(on_failure_callback=cancel_runs_of_dag_run())()
     assert run_dag(dag).states["break_down"] == "failed"
+    assert [call.subject for call in calls(emulator, "PipelineRuns_Cancel")] == ["lone"]
+
+
+class DagProcessor:
+    """Stands for the process above a DAG's callback, which has the XComs from the database."""
+
+    def __init__(self, ran: Ran) -> None:
+        self._ran = ran
+
+    def send(self, msg: Any) -> XComSequenceSliceResult:
+        assert isinstance(msg, GetXComSequenceSlice)
+        return XComSequenceSliceResult(root=self._ran.xcoms(msg.task_id, msg.key))
+
+
+def test_a_failed_dag_runs_callback_cancels_what_its_tasks_have_started(
+    factory: Start, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator = factory(FAMILY)
+    with DAG("clean_by_dag", schedule=None, start_date=START) as dag:
+        start("lone") >> break_down()
+    ran = run_dag(dag)
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", DagProcessor(ran), raising=False)
+    ti = task_runner.RuntimeTaskInstance.model_construct(
+        dag_id="clean_by_dag",
+        task_id="break_down",
+        run_id=ran.run_id,
+        map_index=-1,
+        task=dag.get_task("break_down"),
+    )
+    cancel_runs_of_dag_run()({"ti": ti, "dag": dag})
     assert [call.subject for call in calls(emulator, "PipelineRuns_Cancel")] == ["lone"]
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk.execution_time import task_runner
 
+from airflow_provider_adfruns.batch.report import RerunBy, RerunReport, Step
 from airflow_provider_adfruns.operators.cancel import AdfCancelPipelineRunOperator
 from airflow_provider_adfruns.operators.rerun import AdfRerunTumblingWindowRunsOperator
 from tests.conftest import calls
@@ -113,6 +115,35 @@ def test_a_killed_rerun_cancels_windows_that_wait_on_dependencies_by_themselves(
     reruns = [call.effect["triggerRunId"] for call in calls(emulator, "TriggerRuns_Rerun")]
     assert sorted(call.subject for call in calls(emulator, "TriggerRuns_Cancel")) == sorted(reruns)
     assert calls(emulator, "PipelineRuns_Cancel") == []
+    assert {statuses(emulator)[run_id] for run_id in reruns} == {"Cancelled"}
+
+
+def test_a_killed_rerun_leaves_windows_alone_that_somebody_else_has_rerun(
+    factory: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator = factory(WINDOWS)
+    trigger = deferred()
+    report = RerunReport.unpacked(trigger.report)
+    first, *others = report.windows
+    foreign = [replace(each, rerun_by=RerunBy.SOMEBODY_ELSE) for each in others]
+    trigger.report = report.with_windows([first, *foreign]).packed()
+    kill(monkeypatch, trigger)
+    emulator.advance(60)
+    reruns = [call.effect["triggerRunId"] for call in calls(emulator, "TriggerRuns_Rerun")]
+    assert sorted(statuses(emulator)[run_id] for run_id in reruns) == ["Cancelled", "Running", "Running"]
+
+
+def test_a_killed_rerun_cancels_windows_of_which_it_is_unclear_whether_they_were_rerun(
+    factory: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator = factory(WINDOWS)
+    trigger = deferred()
+    report = RerunReport.unpacked(trigger.report)
+    unclear = [replace(each, step=Step.UNCLEAR, rerun_by=None) for each in report.windows]
+    trigger.report = report.with_windows(unclear).packed()
+    kill(monkeypatch, trigger)
+    emulator.advance(60)
+    reruns = [call.effect["triggerRunId"] for call in calls(emulator, "TriggerRuns_Rerun")]
     assert {statuses(emulator)[run_id] for run_id in reruns} == {"Cancelled"}
 
 

@@ -86,6 +86,7 @@ TASKS: list[tuple[Callable[..., BaseOperator], dict[str, Any], set[str]]] = [
             "accept_outcomes",
             "cancel_requested_at",
             "on_stuck",
+            "cancel_report",
             "evidence_path",
         },
     ),

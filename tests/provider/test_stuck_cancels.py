@@ -11,6 +11,7 @@ import pytest
 
 from airflow_provider_adfruns.adf.errors import InvalidInput, RunsNotAsWanted, Unreachable
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
+from airflow_provider_adfruns.operators.cancel import AdfCancelPipelineRunOperator
 from airflow_provider_adfruns.sensors.cancel_complete import AdfCancelCompleteSensor
 from tests.conftest import calls
 from tests.provider.scenarios import NOW
@@ -98,8 +99,62 @@ def test_a_stuck_run_fails_the_task_with_the_evidence(factory: Start, deferrable
         "2026-03-01T06:40:00+00:00",
     )
     assert [(each["name"], each["status"]) for each in run["activities"]] == [("Copy", "InProgress")]
+    assert run["requests"]
     assert all(request["x-ms-request-id"] for request in run["requests"])
     assert "x-ms-request-id" in evidence["support_case"]
+
+
+@BOTH_WAYS
+def test_with_the_report_of_the_cancel_its_request_goes_with_the_evidence(
+    factory: Start, deferrable: bool
+) -> None:
+    emulator = factory(factory_with(STUCK))
+    cancel = Task(AdfCancelPipelineRunOperator, run_ids="odd", wait_for_completion=False)
+    cancel.run()
+    task = sensor("odd", on_stuck="fail", deferrable=deferrable, cancel_report=[cancel.ti.report])
+    with pytest.raises(RunsNotAsWanted):
+        wait(emulator, task, deferrable=deferrable)
+    [run] = task.ti.xcoms["evidence"]["runs"]
+    assert run["requests"][0]["action"] == "cancelling pipeline run odd"
+    assert run["requests"][0]["x-ms-request-id"]
+    assert run["requests"][0] == cancel.ti.report["runs"][0]["cancel_request"]
+
+
+def test_of_a_child_the_request_that_cancelled_its_parent_goes_with_the_evidence(factory: Start) -> None:
+    emulator = factory(
+        {
+            "now": NOW,
+            "pipelines": {
+                "top": {"activities": [{"name": "Load", "pipeline": "load"}]},
+                "load": {"seconds": 7200, "cancel": STUCK},
+            },
+            "runs": [{"pipeline": "top", "status": "InProgress", "started": "-PT20M", "id": "top"}],
+        }
+    )
+    cancel = Task(AdfCancelPipelineRunOperator, run_ids="top", wait_for_completion=False)
+    cancel.run()
+    task = sensor("top", on_stuck="fail", include_children=True, cancel_report=cancel.ti.report)
+    with pytest.raises(RunsNotAsWanted):
+        wait(emulator, task, deferrable=False)
+    [child] = [run for run in task.ti.xcoms["evidence"]["runs"] if run["run_id"] != "top"]
+    assert child["requests"][0]["action"] == "cancelling pipeline run top"
+
+
+def test_evidence_of_very_many_runs_says_how_many_it_leaves_out(factory: Start) -> None:
+    stuck = {"pipeline": "load", "status": "InProgress", "started": "-PT20M", "cancel": STUCK, "count": 53}
+    emulator = factory({**factory_with(None), "runs": [stuck]})
+    run_ids = [run["runId"] for run in emulator.pipeline_runs()]
+    Task(AdfCancelPipelineRunOperator, run_ids=run_ids, wait_for_completion=False).run()
+    task = sensor(*run_ids, on_stuck="fail")
+    with pytest.raises(RunsNotAsWanted, match="53 runs"):
+        wait(emulator, task, deferrable=False)
+    evidence = task.ti.xcoms["evidence"]
+    assert (len(evidence["runs"]), evidence["runs_left_out"], evidence["not_final"]) == (50, 3, 53)
+
+
+def test_a_cancel_report_that_is_none_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="cancel_report: 'run odd' is no report of a cancel"):
+        sensor("odd", cancel_report="run odd").make()
 
 
 @BOTH_WAYS
