@@ -74,9 +74,12 @@ class TaskLedger:
             self._store.set(LEDGER_KEY, ledger.to_json())
 
     def finish(self) -> None:
-        """Note that the batch has been judged: a next try or a clear is a new one."""
+        """Note that the batch has been judged: a next try or a clear is a new one.
+
+        A batch that another try has taken up is that try's to judge.
+        """
         known = self.read()
-        if known is not None:
+        if known is not None and known.owner == self.owner:
             self._write(known.moved_to(Phase.FINISHED))
 
     def may_hide_reruns(self, ledger: Ledger | None) -> bool:

@@ -14,7 +14,7 @@ from airflow_provider_adfruns.batch.ledger import LEDGER_KEY, KeptLedger, Phase
 from airflow_provider_adfruns.operators.rerun import AdfRerunTumblingWindowRunsOperator
 from tests.conftest import calls
 from tests.provider.scenarios import NIGHT_RANGE, NOW
-from tests.provider.tasks import Task, TaskInstance
+from tests.provider.tasks import Task, TaskInstance, event_of, through_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -313,3 +313,14 @@ def test_a_try_that_was_taken_for_dead_sends_nothing_more_once_another_has_taken
         task(1, store, window_start="2026-02-20T00:00:00Z").run()
     assert len(sent(emulator)) == 50
     assert store.get(LEDGER_KEY)["owner"] == "another#2"
+
+
+def test_a_try_that_was_taken_for_dead_does_not_judge_the_batch_that_another_has_taken_up(
+    factory: Start, store: Store
+) -> None:
+    factory(night())
+    made = task(1, store, deferrable=True)
+    deferral = made.defer()
+    store.set(LEDGER_KEY, store.get(LEDGER_KEY) | {"owner": "another#2"})
+    made.resume(deferral, event_of(through_json(deferral.trigger)))
+    assert store.get(LEDGER_KEY)["phase"] == Phase.WATCHING
