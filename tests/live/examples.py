@@ -61,6 +61,7 @@ def with_approval(stage: Stage) -> list[str]:
     planned = stage.evidence().reruns()
     if planned:
         raise WrongError(f"windows rerun before a person has approved: {planned}")
+    stage.wait_until_let_go(run, "approve")
     run.approve("approve")
     stage.wait_for_end(run)
     evidence = stage.evidence()

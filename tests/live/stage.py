@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,6 +25,7 @@ _Found = TypeVar("_Found")
 CLOCK = 30.0  # seconds of the factory in a second
 _FINAL = ("success", "failed")
 _TASK_AND_SUPERVISOR = 2
+_TURNS_SECONDS = 3.0
 
 
 @dataclass
@@ -85,6 +87,15 @@ class Stage:
             lambda: any(line.endswith(" starting") for line in run.log(task_id, 1).splitlines()),
         )
 
+    def wait_until_let_go(self, run: DagRun, task_id: str) -> None:
+        """Wait until the worker has let go of a task, and the scheduler has had some turns to learn of it.
+
+        Airflow 3.3.2 fails a task that is to be resumed before; a person is never as fast.
+        """
+        self.wait(f"the worker lets go of {task_id}", lambda: not self._processes_of(run, task_id))
+        gone = time.monotonic()
+        self.wait("the scheduler has had its turns", lambda: time.monotonic() > gone + _TURNS_SECONDS)
+
     def wait_for_end(self, run: DagRun, state: str = "success", seconds: float = 180) -> None:
         """Wait until a DAG run has ended, and see how."""
         found = self.wait(f"{run.dag_id} has ended", lambda: _ended(run), seconds)
@@ -109,16 +120,23 @@ class Stage:
 
         :raises StackError: the task does not run.
         """
-        # Both have the task instance's id in the title that they gave themselves.
-        ti_id = str(run.task(task_id)["id"])
         killed = 0
+        for process in self._processes_of(run, task_id):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+                killed += 1
+        if killed < _TASK_AND_SUPERVISOR:
+            raise StackError(f"{task_id} of {run.dag_id} does not run: {killed} processes of it were found")
+
+    def _processes_of(self, run: DagRun, task_id: str) -> list[psutil.Process]:
+        """Return a task's processes: the title that they gave themselves has the task instance's id."""
+        ti_id = str(run.task(task_id)["id"])
+        found = []
         for process in self.airflow.services["scheduler"].members():
             with suppress(psutil.NoSuchProcess):
                 if ti_id in " ".join(process.cmdline()):
-                    process.kill()
-                    killed += 1
-        if killed < _TASK_AND_SUPERVISOR:
-            raise StackError(f"{task_id} of {run.dag_id} does not run: {killed} processes of it were found")
+                    found.append(process)
+        return found
 
     def logs(self) -> str:
         """Return the ends of the logs of the story's tasks."""
