@@ -13,7 +13,7 @@ def test_windows_that_failed_succeed_when_they_are_rerun(adf_emulator):
     factory = adf_emulator("orders.yaml")
     assert list(latest_statuses(factory.trigger_runs()).values()).count("Failed") == 4
 
-    dag_run = rerun_last_night().test()
+    dag_run = rerun_last_night().test(logical_date=factory.now, run_after=factory.now)
 
     assert dag_run.state == "success"
     assert set(latest_statuses(factory.trigger_runs()).values()) == {"Succeeded"}
@@ -24,7 +24,7 @@ def test_a_throttled_rerun_is_sent_again_and_acts_once(adf_emulator):
     factory = adf_emulator("orders.yaml")
     factory.fail_next("TriggerRuns_Rerun", status=429, retry_after=30)
 
-    assert rerun_last_night().test().state == "success"
+    assert rerun_last_night().test(logical_date=factory.now, run_after=factory.now).state == "success"
 
     reruns = [call for call in factory.journal if call.operation == "TriggerRuns_Rerun"]
     assert [call.status for call in reruns].count(429) == 1
