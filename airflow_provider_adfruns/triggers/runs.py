@@ -15,28 +15,33 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_adfruns._airflow import task_state
+from airflow_provider_adfruns._lazily import Lazily
 from airflow_provider_adfruns.adf import errors
 from airflow_provider_adfruns.adf.errors import AdfRunsError, WaitTimedOut
 from airflow_provider_adfruns.adf.pause import pause
-from airflow_provider_adfruns.batch.cancel_rules import CancelRules
-from airflow_provider_adfruns.batch.final_watch import RunsFinalWatch
-from airflow_provider_adfruns.batch.kill import (
-    UNKNOWN_STATE,
-    Kill,
-    PipelineRunsKill,
-    WindowRerunsKill,
-    decide,
-)
-from airflow_provider_adfruns.batch.report import RerunReport
-from airflow_provider_adfruns.batch.rerun import RerunWatch
-from airflow_provider_adfruns.batch.verdict import Memory
-from airflow_provider_adfruns.batch.watch import Watch, wait_until_done
-from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
+from airflow_provider_adfruns.triggers.loading import load
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.batch import cancel_rules
+    from airflow_provider_adfruns.batch import final_watch as final_watches
+    from airflow_provider_adfruns.batch import kill as kills
+    from airflow_provider_adfruns.batch import report as reports
+    from airflow_provider_adfruns.batch import rerun as reruns
+    from airflow_provider_adfruns.batch import verdict as verdicts
+    from airflow_provider_adfruns.batch import watch as watches
+    from airflow_provider_adfruns.hooks import adf_runs as hooks
+else:  # Airflow imports this module on the triggerer's event loop
+    cancel_rules = Lazily("airflow_provider_adfruns.batch.cancel_rules")
+    final_watches = Lazily("airflow_provider_adfruns.batch.final_watch")
+    kills = Lazily("airflow_provider_adfruns.batch.kill")
+    reports = Lazily("airflow_provider_adfruns.batch.report")
+    reruns = Lazily("airflow_provider_adfruns.batch.rerun")
+    verdicts = Lazily("airflow_provider_adfruns.batch.verdict")
+    watches = Lazily("airflow_provider_adfruns.batch.watch")
+    hooks = Lazily("airflow_provider_adfruns.hooks.adf_runs")
 
 _ASK_SECONDS = 5.0
 _FIRST_LOOK_SECONDS = 5.0
@@ -78,16 +83,16 @@ class _WatchTrigger(BaseTrigger):
         """Return the arguments that say what is watched."""
 
     @abstractmethod
-    def watch(self, client: FactoryClient) -> Watch:
+    def watch(self, client: FactoryClient) -> watches.Watch:
         """Return a fresh watch."""
 
-    def outcome(self, watch: Watch) -> str:
+    def outcome(self, watch: watches.Watch) -> str:
         """Return the status of a wait that has ended neither in its deadline nor in an error."""
         del watch
         return "success"
 
     @abstractmethod
-    def seen(self, watch: Watch | None) -> dict[str, Any]:
+    def seen(self, watch: watches.Watch | None) -> dict[str, Any]:
         """Return what the event tells of the watch, which is None if none could be started."""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -104,12 +109,12 @@ class _WatchTrigger(BaseTrigger):
         }
 
     @abstractmethod
-    def started(self) -> Kill:
+    def started(self) -> kills.Kill:
         """Return what a kill has to cancel, if the task has started what is watched."""
 
     @property
-    def _hook(self) -> AdfRunsHook:
-        return AdfRunsHook(
+    def _hook(self) -> hooks.AdfRunsHook:
+        return hooks.AdfRunsHook(
             self.azure_data_factory_conn_id,
             resource_group_name=self.resource_group_name,
             factory_name=self.factory_name,
@@ -135,9 +140,10 @@ class _WatchTrigger(BaseTrigger):
 
     async def _end(self, *, cancel_on_kill: bool) -> None:
         """Decide about what the task has started; takes no longer than Airflow lets a kill take."""
+        await asyncio.to_thread(load)
         kill = await asyncio.to_thread(self.started)  # unpacking much would block the loop
         state = await self._task_state() if cancel_on_kill else None
-        decision = decide(cancel_on_kill=cancel_on_kill, state=state)
+        decision = kills.decide(cancel_on_kill=cancel_on_kill, state=state)
         if not decision.cancels:
             self.log.warning(
                 "Killed; what the task has started goes on, since %s. To cancel it by hand: %s.",
@@ -159,7 +165,7 @@ class _WatchTrigger(BaseTrigger):
         await asyncio.wait({asked}, timeout=_ASK_SECONDS)
         if not asked.done() or asked.exception() is not None:
             self.log.warning("Airflow could not be asked for the task's state: %r", asked)
-            return UNKNOWN_STATE
+            return kills.UNKNOWN_STATE
         return asked.result()
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -168,13 +174,14 @@ class _WatchTrigger(BaseTrigger):
         Not at once: Airflow's scheduler (3.3.2) may fail a task that is to be resumed while the worker's
         process that deferred it is still ending.
         """
+        await asyncio.to_thread(load)
         await pause(_FIRST_LOOK_SECONDS)
-        watch: Watch | None = None
+        watch: watches.Watch | None = None
         event: dict[str, Any] = {"status": "success", "message": "", "error": ""}
         try:
             async with self._hook.client() as client:
                 watch = await asyncio.to_thread(self.watch, client)  # unpacking much would block the loop
-                await wait_until_done(
+                await watches.wait_until_done(
                     watch,
                     client,
                     poll_interval=self.poll_interval,
@@ -237,30 +244,32 @@ class AdfRunsFinalTrigger(_WatchTrigger):
             "memory": self.memory,
         }
 
-    def watch(self, client: FactoryClient) -> RunsFinalWatch:
+    def watch(self, client: FactoryClient) -> final_watches.RunsFinalWatch:
         """Return a fresh watch."""
-        return RunsFinalWatch(
+        return final_watches.RunsFinalWatch(
             client,
             pipeline_run_ids=self.pipeline_run_ids,
             include_children=self.include_children,
             trigger_name=self.trigger_name,
             trigger_run_ids=self.trigger_run_ids,
-            rules=None if self.rules is None else CancelRules.from_json(self.rules),
-            memory=None if self.memory is None else Memory.from_json(self.memory),
+            rules=None if self.rules is None else cancel_rules.CancelRules.from_json(self.rules),
+            memory=None if self.memory is None else verdicts.Memory.from_json(self.memory),
         )
 
-    def outcome(self, watch: Watch) -> str:
+    def outcome(self, watch: watches.Watch) -> str:
         """Say whether there is something to be done about a cancel."""
-        return "stuck" if isinstance(watch, RunsFinalWatch) and watch.due else "success"
+        return "stuck" if isinstance(watch, final_watches.RunsFinalWatch) and watch.due else "success"
 
-    def started(self) -> PipelineRunsKill:
+    def started(self) -> kills.PipelineRunsKill:
         """Return what a kill has to cancel."""
-        return PipelineRunsKill(self.pipeline_run_ids)
+        return kills.PipelineRunsKill(self.pipeline_run_ids)
 
-    def seen(self, watch: Watch | None) -> dict[str, Any]:
+    def seen(self, watch: watches.Watch | None) -> dict[str, Any]:
         """Return the runs as last seen, what else is known, and the task's report."""
-        memory = watch.memory if isinstance(watch, RunsFinalWatch) else Memory()
-        runs = [run.to_json() for run in watch.runs] if isinstance(watch, RunsFinalWatch) else []
+        memory = watch.memory if isinstance(watch, final_watches.RunsFinalWatch) else verdicts.Memory()
+        runs = (
+            [run.to_json() for run in watch.runs] if isinstance(watch, final_watches.RunsFinalWatch) else []
+        )
         return {
             "runs": runs,
             "memory": {**memory.to_json(), "runs": None},
@@ -288,17 +297,17 @@ class AdfWindowsRerunTrigger(_WatchTrigger):
         """Return the arguments that say what is watched."""
         return {"report": self.report, "max_in_flight": self.max_in_flight}
 
-    def watch(self, client: FactoryClient) -> RerunWatch:
+    def watch(self, client: FactoryClient) -> reruns.RerunWatch:
         """Return a fresh watch."""
-        return RerunWatch(client, RerunReport.unpacked(self.report), self.max_in_flight)
+        return reruns.RerunWatch(client, reports.RerunReport.unpacked(self.report), self.max_in_flight)
 
-    def started(self) -> WindowRerunsKill:
+    def started(self) -> kills.WindowRerunsKill:
         """Return what a kill has to cancel."""
-        return WindowRerunsKill(RerunReport.unpacked(self.report))
+        return kills.WindowRerunsKill(reports.RerunReport.unpacked(self.report))
 
-    def seen(self, watch: Watch | None) -> dict[str, Any]:
+    def seen(self, watch: watches.Watch | None) -> dict[str, Any]:
         """Return the report as last seen."""
-        report = watch.report.packed() if isinstance(watch, RerunWatch) else self.report
+        report = watch.report.packed() if isinstance(watch, reruns.RerunWatch) else self.report
         return {"report": report, "deadline": self.deadline}
 
 

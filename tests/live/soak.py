@@ -35,6 +35,7 @@ _SAMPLE_SECONDS = 5.0
 _GROWTH_MB = 20.0
 _IDLE_SECONDS = 0.1
 _BLOCKED_SECONDS = 0.2
+_WATCHDOG_SECONDS = 0.1  # Airflow's watchdog sleeps that long, and tells its sleep and what came on top as one
 _MEGA = 1024 * 1024
 
 
@@ -134,7 +135,7 @@ def _judge_loop(when: str, seconds: Sequence[float], idle: IdleThread) -> list[s
     """Tell how long the loop was blocked, and an idle thread kept waiting by a busy machine."""
     worst, machine = max(seconds, default=0.0), idle.longest_seconds
     say(
-        f"Loop {when}: blocked {len(seconds)} times for more than {_BLOCKED_SECONDS:g} s,"
+        f"Loop {when}: blocked {len(seconds)} times for more than {_WATCHDOG_SECONDS:g} s,"
         f" {worst:.2f} s at most; an idle thread beside it waited for the machine {machine:.2f} s at most."
     )
     if worst > _BLOCKED_SECONDS + machine:
@@ -214,9 +215,13 @@ def sample(airflow: RealAirflow, factory: LocalFactory) -> Sample:
 
 
 def blocked(airflow: RealAirflow) -> list[float]:
-    """Return for how many seconds the triggerer's loop was blocked, each time that Airflow saw it."""
+    """Return for how many seconds the triggerer's loop was blocked, each time that Airflow told of it.
+
+    It tells of whatever is longer than 0.1 s (``blocked_main_thread_warning_threshold`` is 0.2 s, of which
+    its watchdog sleeps 0.1).
+    """
     log = airflow.services["triggerer"].log.read_text(encoding="utf-8", errors="replace")
-    return [float(found) for found in _BLOCKED.findall(log)]
+    return [float(found) - _WATCHDOG_SECONDS for found in _BLOCKED.findall(log)]
 
 
 def say(line: str) -> None:
