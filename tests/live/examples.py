@@ -8,6 +8,7 @@ import yaml
 
 from stack.airflow import ROOT
 from tests.live import judge
+from tests.live.abilities import WAITS_FOR_A_PERSON
 from tests.live.judge import FINAL, WrongError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def with_approval(stage: Stage) -> list[str]:
     stage.begin(demonstration(), clock=FAST_CLOCK)
     due = _due(stage.evidence())
     run = stage.start("rerun_last_night_with_approval", {})
-    stage.wait("it waits for a person", lambda: run.task("approve")["state"] == "awaiting_input")
+    stage.wait("it waits for a person", lambda: run.task("approve")["state"] == WAITS_FOR_A_PERSON)
     planned = stage.evidence().reruns()
     if planned:
         raise WrongError(f"windows rerun before a person has approved: {planned}")
