@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.live import abilities, examples, judge
 from tests.live.judge import WrongError
-from tests.live.night import due_windows, night, window_range
+from tests.live.night import UNTIL_TOLD, due_windows, night, window_range
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,14 +94,12 @@ def _see_no_others_cancelled(evidence: judge.Evidence, *triggers: str) -> None:
 
 def cleared_while_deferred(stage: Stage) -> list[str]:
     """Cleared while it waits: the new try takes up the batch, or leaves alone what it has no ledger of."""
-    stage.begin(night(rerun_seconds=900))
+    stage.begin(night(rerun_seconds=UNTIL_TOLD))
     run = stage.start("live_rerun", window_range())
     stage.wait_until_deferred(run)
     run.clear("rerun")
-    stage.wait(
-        "a second try has begun",
-        lambda: run.task("rerun")["try_number"] > 1 or run.has_ended,
-    )
+    stage.wait_for_next_try(run)
+    stage.let_reruns_end()
     stage.wait_for_end(run)
     return [_next_try(stage, run), *_all_is_well(stage)]
 
@@ -148,7 +146,7 @@ def _sent(stage: Stage) -> list[object]:
 
 def triggerer_stopped_and_killed(stage: Stage) -> list[str]:
     """The triggerer ends in good order, then by SIGKILL: each time the next one goes on waiting."""
-    stage.begin(night(rerun_seconds=1800))
+    stage.begin(night(rerun_seconds=UNTIL_TOLD))
     run = stage.start("live_rerun", window_range())
     stage.wait_until_deferred(run)
     triggerer = stage.airflow.services["triggerer"]
@@ -160,6 +158,7 @@ def triggerer_stopped_and_killed(stage: Stage) -> list[str]:
     _wait_for_looks(stage)
     if run.task("rerun")["state"] != "deferred":
         raise WrongError(f"it does not wait any more: {run.states()}")
+    stage.let_reruns_end()
     stage.wait_for_end(run)
     return _all_is_well(stage)
 
@@ -194,10 +193,11 @@ def execution_timeout(stage: Stage) -> list[str]:
 
 def deadline(stage: Stage) -> list[str]:
     """The operator's own timeout: the task fails, and its runs are left alone."""
-    stage.begin(night(rerun_seconds=1500))
+    stage.begin(night(rerun_seconds=UNTIL_TOLD))
     run = stage.start("live_rerun_deadline", window_range())
     stage.wait_for_end(run, "failed")
     alive = stage.evidence().alive() - stage.others
+    stage.let_reruns_end()
     return [f"{len(alive)} runs still ran when it failed", *_all_is_well(stage)]
 
 
@@ -212,12 +212,15 @@ def retry_after_failure(stage: Stage) -> list[str]:
 
 def two_dag_runs(stage: Stage) -> list[str]:
     """Two DAG runs over the same windows, and one beside them: the later one reruns nothing that runs."""
-    stage.begin(night("north", "south", rerun_seconds=900))
+    stage.begin(night("north", "south", rerun_seconds=UNTIL_TOLD))
     first = stage.start("live_rerun", {"trigger_name": "north", **window_range()})
     beside = stage.start("live_rerun", {"trigger_name": "south", **window_range()})
-    stage.wait_until_deferred(first)
+    for run in (first, beside):
+        stage.wait_until_deferred(run)
     second = stage.start("live_rerun", {"trigger_name": "north", **window_range()})
-    for run in (first, beside, second):
+    stage.wait_for_end(second)
+    stage.let_reruns_end()
+    for run in (first, beside):
         stage.wait_for_end(run)
     return _all_is_well(stage, due_windows("north", "south"))
 
@@ -225,11 +228,12 @@ def two_dag_runs(stage: Stage) -> list[str]:
 def mapped_tasks(stage: Stage) -> list[str]:
     """A mapped task over three triggers; one of its instances is cleared while it waits."""
     triggers = ("north", "south", "west")
-    stage.begin(night(*triggers, rerun_seconds=900))
+    stage.begin(night(*triggers, rerun_seconds=UNTIL_TOLD))
     run = stage.start("live_rerun_mapped", window_range())
     stage.wait_until_deferred(run, tasks=3)
     run.clear("rerun", 1)
-    stage.wait("its second try has begun", lambda: run.task("rerun", 1)["try_number"] > 1)
+    stage.wait_for_next_try(run, map_index=1)
+    stage.let_reruns_end()
     stage.wait_for_end(run)
     seen = _next_try(stage, run, due_windows(triggers[1]), map_index=1)
     return [seen, *_all_is_well(stage, due_windows(*triggers))]
