@@ -48,11 +48,15 @@ class Stage:
         :param faults: what its calls will meet.
         :param clock: how many of its seconds pass in a second.
         """
-        self.factory.call("POST", "/clock", {"set": clock})
+        self.set_clock(clock)
         self.factory.load(scenario)
         self.others = frozenset(self.evidence().alive())
         if faults:
             self.factory.call("POST", "/faults", list(faults))
+
+    def set_clock(self, clock: float) -> None:
+        """Let so many of the factory's seconds pass in a second from now on."""
+        self.factory.call("POST", "/clock", {"set": clock})
 
     def let_reruns_end(self) -> None:
         """Let pass the time that reruns of `UNTIL_TOLD` seconds take."""

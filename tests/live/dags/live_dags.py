@@ -16,7 +16,7 @@ NIGHT: dict[str, Any] = {
     "window_end": "{{ params.window_end }}",
     "poll_interval": 2,
 }
-RETRIED = {"retries": 3, "retry_delay": timedelta(seconds=1)}
+RETRIED: dict[str, Any] = {"retries": 3, "retry_delay": timedelta(seconds=1)}
 
 
 def live_dag(dag_id: str, **params: Any) -> DAG:
