@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
@@ -14,7 +15,7 @@ from airflow_provider_adfruns._airflow import AirflowTaskTimeout, has_retry_left
 from airflow_provider_adfruns._lazily import Lazily
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    from collections.abc import Callable
 
     from airflow.sdk.types import Logger
 
@@ -50,10 +51,9 @@ def cancel_started(kill: kills.Kill, hook: AdfRunsHook, *, cancel_on_kill: bool,
     except RuntimeError:  # a signal after the task has ended, in a process that lives on, as dag.test()'s
         log.warning("Killed when no task was running; nothing is cancelled. By hand: %s.", kill.by_hand())
         return
-    thread = ThreadPoolExecutor(1, "adfruns-on-kill")
     state: str | None = kills.UNKNOWN_STATE
     if cancel_on_kill and not is_timeout:
-        asked = thread.submit(task_state, ti)
+        asked = _begun(task_state, ti)
         problem = _problem(asked, _ASK_SECONDS)
         if problem is None:
             state = asked.result()
@@ -74,18 +74,53 @@ def cancel_started(kill: kills.Kill, hook: AdfRunsHook, *, cancel_on_kill: bool,
     else:
         log.warning("Killed; cancelling what this task has started, since %s.", decision.why)
         seconds = until - time.monotonic()
-        problem = _problem(thread.submit(_cancel, kill, hook, seconds - _MARGIN_SECONDS), seconds)
+        problem = _problem(_begun(_cancel, kill, hook, seconds - _MARGIN_SECONDS), seconds)
         if problem is not None:
             log.warning("The cancels did not come to their end: %r. By hand: %s.", problem, kill.by_hand())
         log.warning("What became of it:\n%s", kill.summary())
-    thread.shutdown(wait=False)
+
+
+class _InPlace(ThreadPoolExecutor):
+    """Does what a loop gives to threads in the loop's own thread.
+
+    All executors of a process share a lock. The main thread holds it if the signal has interrupted it just
+    as its own loop gave something to a thread, as aiohttp does for each request.
+    """
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Do it now."""
+        future: Future[Any] = Future()
+        _carry_out(future, fn, *args, **kwargs)
+        return future
+
+
+def _begun(fn: Callable[..., Any], *args: Any) -> Future[Any]:
+    """Begin work in a thread of its own: not by an executor, see ``_InPlace``."""
+    future: Future[Any] = Future()
+    threading.Thread(target=_carry_out, args=(future, fn, *args), name="adfruns-on-kill").start()
+    return future
+
+
+def _carry_out(future: Future[Any], fn: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    try:
+        result = fn(*args, **kwargs)
+    except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
+def _loop_in_place() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    loop.set_default_executor(_InPlace(1))
+    return loop
 
 
 def _cancel(kill: kills.Kill, hook: AdfRunsHook, seconds: float) -> None:
     async def within_seconds(client: FactoryClient) -> None:
         await asyncio.wait_for(kill.run(client), seconds)
 
-    hook.run(within_seconds)
+    hook.run(within_seconds, loop_factory=_loop_in_place)
 
 
 def _problem(work: Future[Any], seconds: float) -> BaseException | None:

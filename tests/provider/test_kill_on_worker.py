@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from concurrent.futures import thread as executors
 from contextlib import ExitStack
 from datetime import timedelta
 from importlib import import_module
@@ -190,6 +191,20 @@ def test_only_a_task_that_has_really_ended_cancels(
         task.execute(ti.context)
     task.on_kill()
     assert len(calls(emulator, "PipelineRuns_Cancel")) == cancels
+
+
+def test_a_kill_in_the_midst_of_giving_work_to_a_thread_cancels_nevertheless(
+    factory: Start, monkeypatch: pytest.MonkeyPatch, in_task: InTask
+) -> None:
+    emulator = factory(windows(5))
+    ti = in_task("failed")
+    stop_while_waiting(monkeypatch)
+    task = rerun()
+    with pytest.raises(Interrupted):
+        task.execute(ti.context)
+    with executors._global_shutdown_lock:  # the signal comes to a thread that holds it
+        task.on_kill()
+    assert len(calls(emulator, "PipelineRuns_Cancel")) == 5
 
 
 def test_without_cancel_on_kill_the_reruns_go_on(
