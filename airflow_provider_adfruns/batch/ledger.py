@@ -156,11 +156,13 @@ class KeptLedger:
 
     :param ledger: as it is kept now.
     :param keep: writes it where it outlives the try.
+    :param check: sees that the batch is still the try's, and raises ``WritesStopped`` if it is not.
     """
 
-    def __init__(self, ledger: Ledger, keep: Callable[[Ledger], None]) -> None:
+    def __init__(self, ledger: Ledger, keep: Callable[[Ledger], None], check: Callable[[], None]) -> None:
         self.ledger = ledger
         self._keep = keep
+        self._check = check
         self._places = {window: place for place, window in enumerate(ledger.in_order, start=1)}
         self._block = max(1, -(-len(ledger.windows) // _WRITES_A_BATCH))
 
@@ -169,7 +171,9 @@ class KeptLedger:
 
         :param windows: the next ones in the order of submission.
         :param theirs: all that somebody else was seen to have rerun.
+        :raises WritesStopped: if another try has taken up the batch, also where there is nothing to note.
         """
+        self._check()
         last = max((self._places[window] for window in windows), default=0)
         if last > self.ledger.handed:
             up_to = min(len(self._places), -(-last // self._block) * self._block)
@@ -178,7 +182,8 @@ class KeptLedger:
             self._write(replace(self.ledger, handed=up_to, theirs=others, again=again))
 
     def move_to(self, phase: Phase) -> None:
-        """Note how far the batch came."""
+        """Note how far the batch came. :raises WritesStopped: see ``hand``."""
+        self._check()
         self._write(self.ledger.moved_to(phase))
 
     def _write(self, ledger: Ledger) -> None:

@@ -229,7 +229,6 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
 
     def _open_batch(self, context: Context, hook: AdfRunsHook, state: TaskLedger) -> openings.Batch:
         check_fail_if(self.fail_if)
-        known = state.read()
         asked = openings.Asked(
             select_windows(self.trigger_name, self.run_ids, self.window_start, self.window_end),
             rerunnable_statuses(self.statuses),
@@ -240,6 +239,7 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
             deadline=None if self.deadline is None else aware_time(self.deadline, "deadline"),
         )
         self.prepare(context)
+        known = state.read() if asked.dry_run else state.take()
         this = openings.Try(
             state.owner,
             state.max_tries,

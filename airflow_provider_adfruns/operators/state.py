@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adfruns.adf.errors import WritesStopped
@@ -33,6 +34,16 @@ class TaskLedger:
         self.owner = f"{getattr(ti, 'id', '')}#{self._try_number}"
         self._is_unreadable = False
 
+    def take(self) -> Ledger | None:
+        """Return what an earlier try has written; if its batch is open, it is this try's from now on.
+
+        So that nothing is sent any more of what is being read here, should the earlier try be alive.
+        """
+        known = self.read()
+        if known is not None and known.is_open:
+            self._write(replace(known, owner=self.owner))
+        return known
+
     def read(self) -> Ledger | None:
         """Return what an earlier try has written, if anything that can be read."""
         data = self._store.get(LEDGER_KEY, None) if self._store is not None else None
@@ -49,25 +60,28 @@ class TaskLedger:
     def keep(self, ledger: Ledger) -> KeptLedger:
         """Keep the ledger, and each change of it from now on."""
         self._write(ledger)
-        return KeptLedger(ledger, self._write_own)
+        return KeptLedger(ledger, self._write, self._check_own)
 
     def kept(self) -> KeptLedger | None:
-        """Return the ledger as this try has kept it before it deferred, None where nothing is kept."""
+        """Return the ledger as this try has kept it before it deferred, None where nothing is kept.
+
+        :raises WritesStopped: if another try has taken up the batch.
+        """
+        self._check_own()
         known = self.read()
-        return None if known is None else KeptLedger(known, self._write_own)
+        return None if known is None else KeptLedger(known, self._write, self._check_own)
 
-    def _write_own(self, ledger: Ledger) -> None:
-        """Write a change of this try's batch.
+    def _check_own(self) -> None:
+        """See that no other try has taken up the batch: Airflow may take a worker for dead that is not.
 
-        :raises WritesStopped: if another try has taken it up: Airflow may take a worker for dead that is not.
+        :raises WritesStopped: if one has.
         """
         known = self._store.get(LEDGER_KEY, None) if self._store is not None else None
-        if known and known["owner"] != ledger.owner:
+        owner = known.get("owner") if isinstance(known, dict) else None
+        if owner is not None and owner != self.owner:
             raise WritesStopped(
-                f"try {known['owner']} has taken up the batch of windows, so that try {ledger.owner} sends"
-                " nothing more."
+                f"try {owner} has taken up the batch of windows, so that try {self.owner} sends nothing more."
             )
-        self._write(ledger)
 
     def _write(self, ledger: Ledger) -> None:
         if self._store is not None:
