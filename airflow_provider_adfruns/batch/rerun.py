@@ -13,6 +13,7 @@ from airflow_provider_adfruns.adf.errors import (
     WrongTriggerType,
 )
 from airflow_provider_adfruns.adf.model import TriggerRunStatus
+from airflow_provider_adfruns.adf.pause import pause
 from airflow_provider_adfruns.adf.queries import RunFilter
 from airflow_provider_adfruns.batch.judgement import FailIf, judge
 from airflow_provider_adfruns.batch.plan import Exclusion, Member, RerunPlan, by_window, plan_reruns
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LAG_POLL_SECONDS = 2.0
-_HISTORY_READS = 3
+_HISTORY_PAUSE_SECONDS = 10.0
 
 
 async def tumbling_window_trigger(client: FactoryClient, trigger_name: str) -> Trigger:
@@ -165,19 +166,31 @@ async def resume_rerun(
     :raises TriggerNotFound: if the trigger has been deleted meanwhile.
     """
     await tumbling_window_trigger(client, selection.trigger_name)
-    history = {run.trigger_run_id: run for run in await read_history(client, selection)}
-    for _ in range(_HISTORY_READS):
-        if _knows_all(history.values(), ledger):
-            break
-        # The ledger's windows had runs when they were chosen: an answer without them has lost a page.
-        history |= {run.trigger_run_id: run for run in await read_history(client, selection)}
-    return resumed_report(list(history.values()), selection, statuses, ledger)
+    history: dict[str, TriggerRun] = {}
+    until = await client.now() + QUERY_LAG_PATIENCE
+    while True:
+        for run in await read_history(client, selection):
+            known = history.get(run.trigger_run_id)
+            if known is None or not known.status.is_final:
+                history[run.trigger_run_id] = run
+        now = await client.now()
+        if _shows_all(history.values(), ledger) or now > until:
+            return resumed_report(list(history.values()), selection, statuses, ledger)
+        # an answer has lost a page, or lags behind the one by which the batch was planned
+        await pause(_HISTORY_PAUSE_SECONDS)
 
 
-def _knows_all(history: Iterable[TriggerRun], ledger: Ledger) -> bool:
-    """Say whether history has of each window a run from before the plan, which chose it by that."""
-    earlier = {run.window for run in history if run.timestamp < ledger.planned_at}
-    return earlier.issuperset(ledger.windows)
+def _shows_all(history: Iterable[TriggerRun], ledger: Ledger) -> bool:
+    """Say whether history shows of each window what it was chosen by: an ended run from before the plan.
+
+    A run from shortly before it may be a rerun that the plan was not shown. All older ones were shown, and
+    had ended: only what has ended is chosen, or rerun.
+    """
+    earlier = [run for run in history if run.timestamp < ledger.planned_at]
+    ended = {run.window for run in earlier if run.status.is_final}
+    surely_seen = ledger.planned_at - QUERY_LAG_PATIENCE
+    going = {run.window for run in earlier if run.timestamp < surely_seen and not run.status.is_final}
+    return (ended - going).issuperset(ledger.windows)
 
 
 def resumed_report(
@@ -349,7 +362,7 @@ def check_outcome(report: RerunReport, fail_if: FailIf = FailIf.ANY) -> None:
     """
     lines = report.problem_lines()
     judge(
-        f"{len(lines)} of {len(report.windows) + len(report.unknown_run_ids)} windows of trigger "
+        f"{len(lines)} of {len(report.windows) + len(report.unknown)} windows of trigger "
         f"{report.trigger_name!r} are not whole again: {some(lines)}",
         problems=len(lines),
         good=sum(each.succeeded or each.is_awaited for each in report.windows),
