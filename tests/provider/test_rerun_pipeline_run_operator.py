@@ -303,6 +303,14 @@ def test_a_run_that_has_not_ended_and_an_unknown_one_are_named_and_stop_no_other
     assert entry.query["referencePipelineRunId"] == FAILED
 
 
+def test_a_run_that_is_named_in_two_spellings_is_rerun_once(factory: Callable[..., AdfEmulator]) -> None:
+    emulator = factory(FACTORY)
+    task = rerun(run_ids=[FAILED.upper(), FAILED])
+    task.run()
+    assert [each["run_id"] for each in task.ti.report["runs"]] == [FAILED]
+    assert len(calls(emulator, "Pipelines_CreateRun")) == 1
+
+
 def test_unknown_runs_alone_fail_before_anything_is_sent(factory: Callable[..., AdfEmulator]) -> None:
     emulator = factory(FACTORY)
     with pytest.raises(PipelineRunNotFound, match="nope"):
