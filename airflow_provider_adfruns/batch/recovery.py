@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_adfruns.adf.errors import (
     AdfRunsError,
-    AuthenticationFailed,
+    ConnectionProblem,
+    FactoryNotFound,
     OutcomeUnknown,
-    PermissionDenied,
     PipelineRunNotFound,
     WaitTimedOut,
 )
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 _CHOSEN_IDS = uuid.UUID("8f0d3f5e-6a0e-4c55-9a53-3c1f1f0c2b11")
 _TIMES = 3
 _SETTLE_SECONDS = 5.0
-_SAME_FOR_EACH_RUN = (AuthenticationFailed, PermissionDenied, WaitTimedOut)
+_SAME_FOR_EACH_RUN = (ConnectionProblem, FactoryNotFound, WaitTimedOut)
 _CANCEL_LOOK_SECONDS = 10.0
 
 
@@ -84,7 +84,8 @@ class RecoveryOutcome:
 class RecoveryReport:
     """Reruns of pipeline runs, from the request to the end.
 
-    :param stopped: what ended the work early, so that the rest was not tried: sign-in, permission, deadline.
+    :param stopped: what ended the work early, so that the rest was not tried: sign-in, permission, the
+        deadline, or a factory that cannot be talked to.
     """
 
     dry_run: bool
@@ -210,6 +211,7 @@ async def rerun_pipeline_runs(
     :raises PipelineRunNotFound: if none of the runs exists.
     """
     stopped: list[AdfRunsError] = []
+    unknown: list[str] = []
     until = await client.now() + timedelta(seconds=patience_seconds) if cleared else None
     manner = _Manner(batch, rerun_from, start_activity_name, deadline, until)
 
@@ -228,15 +230,20 @@ async def rerun_pipeline_runs(
                 return replace(outcome, new_run_id=None, problem=problem)
             return outcome if dry_run else await _rerun_once(client, outcome, manner)
         except PipelineRunNotFound as error:
+            unknown.append(run_id)
             return replace(outcome, problem=str(error))
         except _SAME_FOR_EACH_RUN as error:
             stopped.append(error)
             return replace(outcome, new_run_id=None, problem=f"it was not rerun: {error}")
+        except AdfRunsError as error:  # whether an earlier try has rerun it was not asked either
+            return replace(
+                outcome, new_run_id=None if dry_run else chosen_id(batch, run_id), problem=str(error)
+            )
 
     outcomes = await at_once(one(run_id) for run_id in run_ids)
     if stopped and all(each.status_before is None for each in outcomes):
         raise stopped[0]
-    if all(each.status_before is None for each in outcomes):
+    if len(unknown) == len(run_ids):
         raise PipelineRunNotFound(
             f"run_ids: {some(run_ids)}: {client.connection.address} has no such pipeline run. Check the ids"
             " and the factory; runs older than 45 days are gone."
@@ -248,14 +255,13 @@ async def _rerun_once(client: FactoryClient, outcome: RecoveryOutcome, manner: _
     """Find the batch's rerun of a run that has ended, or send it.
 
     :raises WaitTimedOut: if it was not sent before the deadline.
-    :raises AuthenticationFailed: if it was not sent for that.
-    :raises PermissionDenied: if it was not carried out for that.
+    :raises ConnectionProblem: if it was not sent, or not carried out, for that.
     """
     try:
         known, free = await latest_rerun(client, manner.batch, outcome.run_id)
         if known is not None and manner.until is not None:
             known = await _cancelled(client, known, manner.until)
-    except (AuthenticationFailed, PermissionDenied):
+    except ConnectionProblem:
         raise
     except AdfRunsError as error:
         return replace(outcome, problem=str(error))
