@@ -14,12 +14,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from airflow_provider_adfruns.adf.model import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+_Value = TypeVar("_Value")
 
 LEDGER_KEY = "adfruns_rerun"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -131,23 +133,33 @@ class Ledger:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Read what ``to_json`` wrote."""
+        """Read what ``to_json`` wrote.
+
+        :raises ValueError: for anything else, such as what another version of this package has written.
+        """
+        try:
+            return cls._read(data)
+        except (LookupError, TypeError, ArithmeticError, zlib.error) as error:
+            raise ValueError(repr(error)) from error
+
+    @classmethod
+    def _read(cls, data: Mapping[str, Any]) -> Self:
         windows = unpack(data["windows"])
         marked = list(zip(windows, _flat(_widened(data["marks"])), strict=True))
         cleared_at = data["cleared_at"]
         return cls(
-            data["batch_id"],
-            data["selection"],
-            datetime.fromisoformat(data["planned_at"]),
+            _checked(str, data["batch_id"]),
+            _checked(str, data["selection"]),
+            _instant(data["planned_at"]),
             windows,
             Phase(data["phase"]),
-            data["owner"],
-            data["newest_first"],
-            data["handed"],
+            _checked(str, data["owner"]),
+            _checked(bool, data["newest_first"]),
+            _count(data["handed"]),
             frozenset(window for window, mark in marked if mark == _Mark.THEIRS),
             frozenset(window for window, mark in marked if mark == _Mark.AGAIN),
-            datetime.fromisoformat(cleared_at) if cleared_at else None,
-            data["max_tries"],
+            None if cleared_at is None else _instant(cleared_at),
+            _count(data["max_tries"]),
         )
 
 
@@ -218,6 +230,26 @@ def unpack(text: str) -> tuple[Window, ...]:
         start += timedelta(seconds=step)
         windows.append(Window(start, start + timedelta(seconds=length)))
     return tuple(windows)
+
+
+def _checked(kind: type[_Value], value: object) -> _Value:
+    if type(value) is not kind:
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value
+
+
+def _count(value: object) -> int:
+    number = _checked(int, value)
+    if number < 0:
+        raise ValueError(f"{number} is below zero")
+    return number
+
+
+def _instant(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return time
 
 
 def _squeezed(text: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import uuid
-import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -50,10 +49,10 @@ class TaskLedger:
         self._is_unreadable = False
         try:
             return Ledger.from_json(data) if data else None
-        except (LookupError, TypeError, ValueError, zlib.error) as error:
+        except ValueError as error:
             self._is_unreadable = True
             log.warning(
-                "What an earlier try kept of its batch cannot be read, so it is planned anew: %r", error
+                "What an earlier try kept of its batch cannot be read, so it is planned anew: %s", error
             )
             return None
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
+import zlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -71,6 +73,41 @@ def test_a_ledger_comes_back_from_json_as_it_was(
         max_tries=data.draw(st.integers(0, 9)),
     )
     assert Ledger.from_json(json.loads(json.dumps(before.to_json()))) == before
+
+
+def squeezed(text: str) -> str:
+    return base64.b85encode(zlib.compress(text.encode())).decode()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *[{"handed": value} for value in (None, "5", 3.5, -3, True)],
+        *[{"max_tries": value} for value in (None, "2")],
+        *[
+            {name: value}
+            for name in ("planned_at", "cleared_at")
+            for value in ("2026-03-01T06:40:00", 3, "x")
+        ],
+        *[{"windows": value} for value in (None, "", "???", squeezed("1"), squeezed(f"{10**30}|60"))],
+        *[{"marks": value} for value in (None, "c", squeezed("9"), squeezed(""))],
+        {"newest_first": "no"},
+        {"phase": "killed"},
+        {"owner": None},
+    ],
+    ids=str,
+)
+def test_a_value_that_no_ledger_writes_is_not_read(damage: dict[str, object]) -> None:
+    written = ledger(five_minutes(range(5))).to_json()
+    with pytest.raises(ValueError, match=r"."):
+        Ledger.from_json(written | damage)
+
+
+@pytest.mark.parametrize("name", sorted(ledger([]).to_json()))
+def test_a_ledger_that_lacks_something_is_not_read(name: str) -> None:
+    written = ledger(five_minutes(range(5))).to_json()
+    with pytest.raises(ValueError, match=name):
+        Ledger.from_json({key: value for key, value in written.items() if key != name})
 
 
 @given(st.data(), st.integers(1, 300), st.booleans())

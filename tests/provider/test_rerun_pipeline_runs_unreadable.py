@@ -1,4 +1,4 @@
-"""A factory that cannot be read while pipeline runs are rerun: what was started is told, and not started twice."""
+"""A factory that cannot be read while pipeline runs are rerun: what was started is told, and started once."""
 
 from __future__ import annotations
 
