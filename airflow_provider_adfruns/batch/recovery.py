@@ -41,6 +41,7 @@ _TIMES = 3
 _SETTLE_SECONDS = 5.0
 _SAME_FOR_EACH_RUN = (ConnectionProblem, FactoryNotFound, WaitTimedOut)
 _CANCEL_LOOK_SECONDS = 10.0
+_NOT_WELL = (PipelineRunStatus.FAILED, PipelineRunStatus.CANCELLED)
 
 
 class RerunFrom(StrEnum):
@@ -172,7 +173,7 @@ def chosen_id(batch: str, run_id: str, number: int = 0) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Manner:
-    """How to rerun.
+    """How to rerun; see ``rerun_pipeline_runs``.
 
     :param until: after a person's clear, how long a rerun that is being cancelled is waited for; else None.
     """
@@ -181,6 +182,7 @@ class _Manner:
     rerun_from: RerunFrom
     start_activity_name: str | None
     deadline: datetime | None
+    judged: tuple[str, ...]
     until: datetime | None
 
 
@@ -193,6 +195,7 @@ async def rerun_pipeline_runs(
     start_activity_name: str | None = None,
     dry_run: bool = False,
     deadline: datetime | None = None,
+    judged: tuple[str, ...] = (),
     cleared: bool = False,
     patience_seconds: float = MOST_SECONDS,
 ) -> RecoveryReport:
@@ -205,6 +208,8 @@ async def rerun_pipeline_runs(
     :param rerun_from: where each begins.
     :param start_activity_name: the activity, where ``rerun_from`` says so.
     :param deadline: after this time of the service nothing more is sent; None for no such time.
+    :param judged: earlier batches, which this one makes up for: a run with a rerun in one of them that goes
+        on or has succeeded is not rerun again.
     :param cleared: a person has cleared the task since the batch began: a rerun of it that was cancelled is
         followed by another.
     :param patience_seconds: how long a rerun that is being cancelled is waited for then.
@@ -213,7 +218,7 @@ async def rerun_pipeline_runs(
     stopped: list[AdfRunsError] = []
     unknown: list[str] = []
     until = await client.now() + timedelta(seconds=patience_seconds) if cleared else None
-    manner = _Manner(batch, rerun_from, start_activity_name, deadline, until)
+    manner = _Manner(batch, rerun_from, start_activity_name, deadline, judged, until)
 
     async def one(run_id: str) -> RecoveryOutcome:
         outcome = RecoveryOutcome(run_id)
@@ -261,6 +266,8 @@ async def _rerun_once(client: FactoryClient, outcome: RecoveryOutcome, manner: _
         known, free = await latest_rerun(client, manner.batch, outcome.run_id)
         if known is not None and manner.until is not None:
             known = await _cancelled(client, known, manner.until)
+        if known is None:
+            known = await _earlier(client, manner.judged, outcome.run_id)
     except ConnectionProblem:
         raise
     except AdfRunsError as error:
@@ -280,6 +287,15 @@ async def latest_rerun(client: FactoryClient, batch: str, run_id: str) -> tuple[
         except PipelineRunNotFound:
             return latest, chosen
     raise AssertionError("there is no last number")
+
+
+async def _earlier(client: FactoryClient, judged: tuple[str, ...], run_id: str) -> PipelineRun | None:
+    """Find the rerun of a run by which earlier batches have made another needless."""
+    for batch in reversed(judged):
+        known, _ = await latest_rerun(client, batch, run_id)
+        if known is not None and known.status not in _NOT_WELL:
+            return known
+    return None
 
 
 async def _cancelled(client: FactoryClient, run: PipelineRun, until: datetime) -> PipelineRun:
