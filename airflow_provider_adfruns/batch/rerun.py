@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -285,17 +286,23 @@ class RerunWatch:
         self.report = report
 
     async def look(self) -> bool:
-        """Look once. :return: whether every awaited window is final, or there is room for planned ones."""
-        if self._is_done():
+        """Look once. :return: whether every awaited window is final, or there is room for planned ones.
+
+        What goes through all windows is done in a thread: 50,000 would stop a triggerer's loop for 0.7 s.
+        """
+        if await asyncio.to_thread(self._is_done):
             return True
         if not self._said:
             await self._say()
         await self._history.look()
-        self.report = self.report.with_windows(
+        self.report = await asyncio.to_thread(self._as_history_shows)
+        await self._say()
+        return await asyncio.to_thread(self._is_done)
+
+    def _as_history_shows(self) -> RerunReport:
+        return self.report.with_windows(
             with_history(outcome, self._history.newer(outcome)) for outcome in self.report.windows
         )
-        await self._say()
-        return self._is_done()
 
     def _is_done(self) -> bool:
         awaited = sum(outcome.is_awaited for outcome in self.report.windows)
@@ -322,7 +329,8 @@ class RerunWatch:
         return self._said
 
     async def _say(self) -> None:
-        self._said = self._progress.line(self.report, await self._client.now())
+        now = await self._client.now()
+        self._said = await asyncio.to_thread(self._progress.line, self.report, now)
 
 
 async def find_new_runs(client: FactoryClient, report: RerunReport) -> RerunReport:
