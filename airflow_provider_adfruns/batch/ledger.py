@@ -12,7 +12,7 @@ import json
 import zlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from enum import IntEnum, StrEnum
+from enum import IntFlag, StrEnum
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -36,12 +36,12 @@ class Phase(StrEnum):
     FINISHED = "finished"
 
 
-class _Mark(IntEnum):
+class _Mark(IntFlag):
     """What is known of a window beside its place."""
 
-    NONE = 0
     THEIRS = 1
     AGAIN = 2
+    FRESH = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,8 @@ class Ledger:
     :param cleared_at: the service's time when ``again`` was found, None if the task was never cleared.
     :param max_tries: the task instance's. Airflow raises it when a person clears a task, and leaves it alone
         when it retries by itself (read in 3.1.8 and 3.3.2).
+    :param fresh: windows whose run to be rerun began so shortly before the plan that, had the plan not been
+        shown it, it would be somebody's rerun.
     """
 
     batch_id: str
@@ -76,6 +78,7 @@ class Ledger:
     again: frozenset[Window] = frozenset()
     cleared_at: datetime | None = None
     max_tries: int = 0
+    fresh: frozenset[Window] = frozenset()
 
     @property
     def is_open(self) -> bool:
@@ -127,9 +130,12 @@ class Ledger:
         }
 
     def _mark(self, window: Window) -> int:
-        if window in self.theirs:
-            return _Mark.THEIRS
-        return _Mark.AGAIN if window in self.again else _Mark.NONE
+        marks = (
+            (_Mark.THEIRS, self.theirs),
+            (_Mark.AGAIN, self.again),
+            (_Mark.FRESH, self.fresh),
+        )
+        return sum(mark for mark, windows in marks if window in windows)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -156,10 +162,11 @@ class Ledger:
             _checked(str, data["owner"]),
             _checked(bool, data["newest_first"]),
             _count(data["handed"]),
-            frozenset(window for window, mark in marked if mark == _Mark.THEIRS),
-            frozenset(window for window, mark in marked if mark == _Mark.AGAIN),
+            frozenset(window for window, mark in marked if mark & _Mark.THEIRS),
+            frozenset(window for window, mark in marked if mark & _Mark.AGAIN),
             None if cleared_at is None else _instant(cleared_at),
             _count(data["max_tries"]),
+            frozenset(window for window, mark in marked if mark & _Mark.FRESH),
         )
 
 

@@ -12,6 +12,7 @@ from airflow_provider_adfruns.batch.clearing import reopen
 from airflow_provider_adfruns.batch.deadline import refuse_past
 from airflow_provider_adfruns.batch.ledger import Ledger, Phase, fingerprint
 from airflow_provider_adfruns.batch.rerun import plan_rerun, resume_rerun
+from airflow_provider_adfruns.batch.watch import QUERY_LAG_PATIENCE
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -117,6 +118,11 @@ async def open_batch(client: FactoryClient, asked: Asked, known: Ledger | None, 
         this.owner,
         newest_first=asked.newest_first,
         max_tries=this.max_tries,
+        fresh=frozenset(
+            outcome.window
+            for outcome in report.windows
+            if outcome.ran_at >= report.planned_at - QUERY_LAG_PATIENCE
+        ),
     )
     return Batch(ledger, report)
 

@@ -206,10 +206,8 @@ def resumed_report(
     run did not show yet when the batch was planned.
     """
     plan = plan_reruns(history, selection, statuses, ledger.planned_at)
-    members = {member.window: member for member in plan.members}
-    # a run that began just before the plan may have been hidden from it: it is somebody's rerun
     surely_seen = plan_reruns(history, selection, statuses, ledger.planned_at - QUERY_LAG_PATIENCE)
-    judged = members | {each.window: each for each in surely_seen.members if not _is_rerun(members, each)}
+    bases = _bases(plan.members, surely_seen.members, ledger)
     chosen, may_be_sent, families = frozenset(ledger.windows), ledger.may_be_sent, by_window(history)
     outcomes = []
     skipped = [each for each in plan.exclusions if each.window not in chosen]
@@ -218,8 +216,8 @@ def resumed_report(
         if not family:
             reason = "its runs are older than the factory's history by now"
             skipped.append(Exclusion(window, None, None, reason))
-        elif window in judged:
-            base = _cancelled(family, ledger) or judged[window].run
+        elif window in bases:
+            base = _cancelled(family, ledger) or bases[window]
             outcomes.append(_resumed(window, family, base, ledger, may_be_sent))
         else:
             changed = _outcome(family[0], window, Step.REFUSED)
@@ -227,9 +225,9 @@ def resumed_report(
             outcomes.append(with_history(changed, family[1:]))
     reason = "it was not to be rerun when this was planned"
     skipped.extend(
-        Exclusion(window, member.run.trigger_run_id, member.run.status, reason)
-        for window, member in members.items()
-        if window not in chosen
+        Exclusion(member.window, member.run.trigger_run_id, member.run.status, reason)
+        for member in plan.members
+        if member.window not in chosen
     )
     return RerunReport(
         selection.trigger_name,
@@ -240,9 +238,23 @@ def resumed_report(
     )
 
 
-def _is_rerun(members: Mapping[Window, Member], other: Member) -> bool:
-    """Say whether a window shows a run since the plan: then it was planned by the latest run before it."""
-    return other.window in members and members[other.window].newer is not None
+def _bases(
+    members: Sequence[Member], surely_seen: Sequence[Member], ledger: Ledger
+) -> dict[Window, TriggerRun]:
+    """Return of each window the run that it was chosen by: its latest from before the plan.
+
+    One that began just before the plan may have been hidden from it, and is somebody's rerun then of the one
+    before; not so if the ledger says otherwise, or a newer run shows.
+
+    :param members: by all runs from before the plan.
+    :param surely_seen: by those that began so early that the plan was shown them.
+    """
+    latest = {each.window: each.run for each in members}
+    sure = {each.window: each.run for each in surely_seen}
+    shown = {
+        each.window: each.run for each in members if each.newer is not None or each.window in ledger.fresh
+    }
+    return latest | sure | shown
 
 
 def _cancelled(family: Sequence[TriggerRun], ledger: Ledger) -> TriggerRun | None:

@@ -71,6 +71,7 @@ def test_a_ledger_comes_back_from_json_as_it_was(
         again=frozenset(window for window, mark in marked if mark == 2),
         cleared_at=data.draw(st.none() | instants),
         max_tries=data.draw(st.integers(0, 9)),
+        fresh=frozenset(data.draw(st.lists(st.sampled_from(windows)))) if windows else frozenset(),
     )
     assert Ledger.from_json(json.loads(json.dumps(before.to_json()))) == before
 

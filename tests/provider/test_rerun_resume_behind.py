@@ -42,6 +42,20 @@ def test_a_window_that_had_just_failed_is_taken_up_although_queries_show_it_as_i
     assert len(sent(emulator)) == 4
 
 
+def test_a_window_whose_rerun_had_just_failed_again_is_taken_up(
+    factory: Start, monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    scenario = night(3)
+    scenario["pipelines"]["load"]["seconds"] = 5
+    runs = ["Failed", {"status": "Failed", "at": "-PT20S"}]
+    scenario["triggers"]["hourly"]["windows"][0]["except"] = [{"windows": 1, "runs": runs}]
+    emulator = factory(scenario)
+    die_in_first_try(monkeypatch, store, after=0)
+    result = task(2, store).run()
+    assert {(each["status"], each["rerun_by"]) for each in result["windows"]} == {("Succeeded", "this batch")}
+    assert len(sent(emulator)) == 3
+
+
 def test_a_window_of_the_batch_that_has_slipped_out_of_the_history_is_named(
     factory: Start, monkeypatch: pytest.MonkeyPatch, store: Store
 ) -> None:
