@@ -47,14 +47,15 @@ async def cancel_pipeline_runs(
     A run that has ended already is no problem: its final status is in the report. All runs are read before
     the first is cancelled; from then on no error is raised, since the report would be lost with it.
 
-    :param run_ids: the runs.
+    :param run_ids: the runs; in the report an id stands as the service writes it, whose paths do not mind the
+        case, and each run once.
     :param is_recursive: also cancel the runs that their ExecutePipeline activities started.
     :param dry_run: only look.
     :raises PipelineRunNotFound: if none of the runs exists; one unknown run among others stands in the
         report.
     """
-    looked = await at_once(_read(client, run_id) for run_id in run_ids)
-    runs = [run for run in looked if isinstance(run, PipelineRun)]
+    looked = {each.run_id: each for each in await at_once(_read(client, run_id) for run_id in run_ids)}
+    runs = [run for run in looked.values() if isinstance(run, PipelineRun)]
     if not runs:
         raise PipelineRunNotFound(
             f"run_ids: {some(run_ids)}: {client.connection.address} has no such pipeline run. Check the ids"
@@ -65,9 +66,9 @@ async def cancel_pipeline_runs(
     else:
         outcomes = await at_once(cancel_run(client, run, is_recursive=is_recursive) for run in runs)
     outcomes = await _with_children_left(client, outcomes, is_recursive)
-    outcomes += [each for each in looked if isinstance(each, CancelOutcome)]
+    outcomes += [each for each in looked.values() if isinstance(each, CancelOutcome)]
     found = {each.run_id: each for each in outcomes}
-    return CancelReport(dry_run, tuple(found[run_id] for run_id in run_ids))
+    return CancelReport(dry_run, tuple(found[run_id] for run_id in looked))
 
 
 async def _read(client: FactoryClient, run_id: str) -> PipelineRun | CancelOutcome:

@@ -113,7 +113,13 @@ class RunTree:
     # Statuses
 
     async def _get(self, run_ids: Iterable[str]) -> None:
-        for run in await at_once(self._client.get_pipeline_run(run_id) for run_id in run_ids):
+        given = list(run_ids)
+        found = await at_once(self._client.get_pipeline_run(run_id) for run_id in given)
+        written = {one: run.run_id for one, run in zip(given, found, strict=True) if one != run.run_id}
+        if written:  # the service's paths do not mind the case
+            self._run_ids = list(dict.fromkeys(written.get(one, one) for one in self._run_ids))
+            self._asked = frozenset(self._run_ids)
+        for run in found:
             self._see(run)
 
     async def _list(self, unseen: Sequence[str]) -> None:

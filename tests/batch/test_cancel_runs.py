@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 3, 1, 6, 40, tzinfo=UTC)
 PARENT = "11111111-1111-4111-8111-111111111111"
-LONE = "22222222-2222-4222-8222-222222222222"
+LONE = "22222222-2222-4222-8222-22222222abcd"
 DONE = "33333333-3333-4333-8333-333333333333"
 UNKNOWN = "99999999-9999-4999-8999-999999999999"
 RUNS: dict[str, Any] = {
@@ -73,6 +73,14 @@ def test_running_runs_are_cancelled_and_one_that_has_ended_is_no_error(factory: 
         ("Succeeded", False, ""),
     ]
     check_outcome(report)
+    assert [entry.subject for entry in calls(emulator, "PipelineRuns_Cancel")] == [LONE]
+
+
+@pytest.mark.parametrize("given", [[LONE.upper()], [LONE.upper(), LONE]], ids=["once", "twice"])
+def test_an_id_in_another_case_is_the_same_run(factory: Factory, given: list[str]) -> None:
+    emulator = factory(RUNS)
+    report = cancel(emulator, given)
+    assert [(each.run_id, each.requested) for each in report.runs] == [(LONE, True)]
     assert [entry.subject for entry in calls(emulator, "PipelineRuns_Cancel")] == [LONE]
 
 
