@@ -36,7 +36,6 @@ MOST_SENDS = 3
 _SETTLE_PATIENCE = timedelta(seconds=10)
 _SETTLE_POLL_SECONDS = 2.0
 _MOST_LOOKS = 20
-_GOING = frozenset({PipelineRunStatus.QUEUED, PipelineRunStatus.IN_PROGRESS})
 
 
 async def cancel_pipeline_runs(
@@ -108,17 +107,16 @@ async def cancel_run(client: FactoryClient, run: PipelineRun, *, is_recursive: b
         for _ in range(MOST_SENDS):
             try:
                 await client.cancel_pipeline_run(run.run_id, is_recursive=is_recursive)
-            except PipelineRunEnded:
-                ended = await client.get_pipeline_run(run.run_id)
-                log.info("Pipeline run %s (%s) ended meanwhile: %s", run.run_id, outcome.name, ended.status)
-                return replace(outcome, status=ended.status)
+            except PipelineRunEnded as error:
+                now = await client.get_pipeline_run(run.run_id)
+                return _refused(replace(outcome, status=now.status), error)
             except OutcomeUnknown as error:
                 log.warning("Pipeline run %s (%s): %s", run.run_id, outcome.name, error)
                 unclear = str(error)
                 now = await _settled(client, run.run_id)
                 client.tally.settled += 1
                 outcome = replace(outcome, status=now.status)
-                if now.status not in _GOING:
+                if not _goes_on(now):
                     return replace(outcome, requested=_was_cancelled(now))
             else:
                 log.info("Pipeline run %s (%s): cancel requested, it was %s", *_told(outcome))
@@ -137,6 +135,26 @@ def _told(outcome: CancelOutcome) -> tuple[str, str, str | None]:
     return outcome.run_id, outcome.name, outcome.status_before
 
 
+def _refused(outcome: CancelOutcome, error: PipelineRunEnded) -> CancelOutcome:
+    """Return what became of a cancel that was refused as if the run had ended: its status may deny that.
+
+    :param outcome: with the run's status after the refusal.
+    """
+    if outcome.has_ended:
+        log.info("Pipeline run %s (%s) ended meanwhile: %s", outcome.run_id, outcome.name, outcome.status)
+        return outcome
+    if outcome.status == PipelineRunStatus.CANCELING:
+        return replace(outcome, requested=True)
+    return replace(
+        outcome, problem=f"its cancel was refused as if it had ended, and it is {outcome.status}: {error}"
+    )
+
+
+def _goes_on(run: PipelineRun) -> bool:
+    """Say whether a run shows nothing of a cancel; a status that nobody knows shows nothing."""
+    return not run.status.is_final and run.status is not PipelineRunStatus.CANCELING
+
+
 def _was_cancelled(run: PipelineRun) -> bool:
     return run.status in {PipelineRunStatus.CANCELING, PipelineRunStatus.CANCELLED}
 
@@ -145,7 +163,7 @@ async def _settled(client: FactoryClient, run_id: str) -> PipelineRun:
     """Look at a run whose cancel may have been carried out, until it shows that or has had the time to."""
     until = await client.now() + _SETTLE_PATIENCE
     run = await client.get_pipeline_run(run_id)
-    while run.status in _GOING and await client.now() < until:
+    while _goes_on(run) and await client.now() < until:
         await pause(_SETTLE_POLL_SECONDS)
         run = await client.get_pipeline_run(run_id)
     return run
@@ -298,10 +316,10 @@ class _SelectionCancel:
         doubtful = [
             run.run_id
             for run in found
-            if run.status in _GOING and run.run_id in self.outcomes and self.outcomes[run.run_id].requested
+            if _goes_on(run) and run.run_id in self.outcomes and self.outcomes[run.run_id].requested
         ]
         runs = await at_once(self.client.get_pipeline_run(run_id) for run_id in doubtful)
-        slipped = [run for run in runs if run.status in _GOING]
+        slipped = [run for run in runs if _goes_on(run)]
         for run in slipped:
             log.warning(
                 "Pipeline run %s (%s) is %s although its cancel was accepted; it is cancelled again.",
