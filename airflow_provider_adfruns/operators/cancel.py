@@ -20,7 +20,7 @@ from airflow_provider_adfruns.batch.run_selection import (
 from airflow_provider_adfruns.batch.selection import OnRunning, check_choice, listed, select_windows
 from airflow_provider_adfruns.links import view_of
 from airflow_provider_adfruns.operators.base import AdfRunsOperator
-from airflow_provider_adfruns.parameters import as_bool, count, is_templated
+from airflow_provider_adfruns.parameters import as_bool, count, given, is_templated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -246,6 +246,7 @@ class AdfCancelPipelineRunOperator(_CancelOperator):
         self.queued_first = queued_first
         self.if_none = if_none
         self.is_recursive = is_recursive
+        self._given |= given(self, "run_ids", *SELECTION_PARAMETERS)
         check_run_choice(run_ids, self._conditions)
         if run_ids is not None and not is_templated(run_ids):
             check_run_ids(listed(run_ids))

@@ -8,7 +8,7 @@ from airflow_provider_adfruns._lazily import Lazily
 from airflow_provider_adfruns.adf.errors import InvalidInput
 from airflow_provider_adfruns.batch.selection import listed
 from airflow_provider_adfruns.operators.cancel import _CancelOperator
-from airflow_provider_adfruns.parameters import is_templated
+from airflow_provider_adfruns.parameters import check_given, given, is_templated
 from airflow_provider_adfruns.results import whole_of
 
 if TYPE_CHECKING:
@@ -55,12 +55,14 @@ class AdfCleanUpOperator(_CancelOperator):
     ) -> None:
         super().__init__(trigger_rule=trigger_rule, **kwargs)
         self.task_ids = task_ids
+        self._given |= given(self, "task_ids")
         self._begun_by: starts.Started | None = None
         if task_ids is not None and not is_templated(task_ids):
             check_task_ids(task_ids)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read what was started, cancel it, and wait or defer."""
+        check_given(self, self._given)
         task_ids = (
             sorted(self.get_flat_relative_ids(upstream=True))
             if self.task_ids is None
