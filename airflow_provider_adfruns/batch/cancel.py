@@ -237,7 +237,10 @@ async def _select(client: FactoryClient, selection: RunSelection) -> list[Pipeli
 
 @dataclass(slots=True)
 class _SelectionCancel:
-    """The cancel of a selection under way; its parameters are those of ``cancel_selected_runs``."""
+    """The cancel of a selection under way; its parameters are those of ``cancel_selected_runs``.
+
+    ``cancelled`` are the ids that count for ``max_runs``: a run that was Canceling before is only awaited.
+    """
 
     client: FactoryClient
     selection: RunSelection
@@ -246,6 +249,7 @@ class _SelectionCancel:
     order: CancelOrder
     queued_first: bool
     outcomes: dict[str, CancelOutcome] = field(default_factory=dict)
+    cancelled: set[str] = field(default_factory=set)
     problem: str = ""
 
     async def carry_out(self, runs: Sequence[PipelineRun]) -> None:
@@ -276,11 +280,12 @@ class _SelectionCancel:
             for run in wave:
                 if run.status not in self.selection.statuses and run.run_id not in self.outcomes:
                     self.outcomes[run.run_id] = replace(outcome_of(run), requested=True)
-                elif run.run_id not in self.outcomes and self._room(to_cancel) == 0:
+                elif run.run_id not in self.cancelled and len(self.cancelled) >= self.max_runs:
                     problem = f"it matches as well, and max_runs is {self.max_runs}: it was not cancelled"
                     self.outcomes[run.run_id] = replace(outcome_of(run), problem=problem)
                 else:
                     to_cancel.append(run)
+                    self.cancelled.add(run.run_id)
             await self._send(to_cancel)
             if self.queued_first and number < len(waves) and wave[0].status is PipelineRunStatus.QUEUED:
                 await self._confirm()
@@ -305,11 +310,6 @@ class _SelectionCancel:
                 await self._send(slipped)
         except AdfRunsError as error:
             log.warning("Whether all queued runs are cancelled is seen only at the next look: %s", error)
-
-    def _room(self, also: Sequence[PipelineRun]) -> int:
-        """Return how many runs may still be cancelled that were not before."""
-        sent = {run_id for run_id, each in self.outcomes.items() if not each.problem}
-        return max(0, self.max_runs - len(sent | {run.run_id for run in also}))
 
     async def _still_going(self, found: Iterable[PipelineRun]) -> list[PipelineRun]:
         """Return the runs that go on although their cancel was accepted, as a GET shows, not a late query."""
