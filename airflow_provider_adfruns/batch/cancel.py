@@ -335,7 +335,8 @@ async def _with_children_left(
 ) -> list[CancelOutcome]:
     """Note and name the runs, at any depth, that no cancel reaches and that run to completion.
 
-    Those are all children of a cancel that is not recursive, and those of a run that had ended before.
+    Those are all children of a cancel that is not recursive, and those of a run that had ended before, but no
+    run that is being cancelled, by itself or with another one.
     """
     by_id = {each.run_id: each for each in outcomes}
     unreached = {
@@ -353,14 +354,18 @@ async def _with_children_left(
         problem = f"which of its children run on could not be seen: {error}"
         by_id.update((run_id, replace(by_id[run_id], problem=problem)) for run_id in unreached)
         return list(by_id.values())
-    left: dict[str, list[str]] = {}
+    reached = {run_id for run_id, each in by_id.items() if not each.problem} - set(unreached)
     parents = {run.run_id: run.parent_run_id for run in tree}
+    left: dict[str, list[str]] = {}
     for run in tree:
-        if not run.is_final and run.run_id not in by_id:
-            top = run.parent_run_id
-            while top is not None and top not in unreached:
-                top = parents.get(top)
-            left.setdefault(top or "", []).append(run.run_id)
+        is_canceling = run.status == PipelineRunStatus.CANCELING
+        if run.is_final or is_canceling or run.run_id in by_id:
+            continue
+        top = run.parent_run_id
+        while top is not None and top not in unreached and top not in reached:
+            top = parents.get(top)
+        if top in unreached:
+            left.setdefault(top, []).append(run.run_id)
     for run_id, children in left.items():
         log.warning(
             "Pipeline run %s (%s) has started child runs that will run to completion, and are billed, since"

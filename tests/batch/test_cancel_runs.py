@@ -152,6 +152,36 @@ def test_a_cancel_that_is_not_recursive_names_the_children_that_run_to_completio
     assert [status_of(emulator, each) for each in (PARENT, child)] == ["Cancelled", "Succeeded"]
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_run_that_is_cancelled_with_another_one_is_not_left_running_by_one_that_has_ended(
+    factory: Factory, dry_run: bool
+) -> None:
+    start = {"name": "Start", "pipeline": "close_day", "waitOnCompletion": False}
+    emulator = factory(
+        RUNS
+        | {
+            "pipelines": RUNS["pipelines"] | {"kick_off": {"activities": [start]}},
+            "runs": [{"pipeline": "kick_off", "status": "InProgress", "started": "-PT5M", "id": PARENT}],
+        }
+    )
+    emulator.advance(120)
+    day = child_of(emulator, PARENT)
+    report = cancel(emulator, [PARENT, day], dry_run=dry_run)
+    assert status_of(emulator, PARENT) == "Succeeded"
+    assert [each.left_running for each in report.runs] == [(), ()]
+
+
+def test_a_child_that_somebody_else_cancels_is_not_named_as_running_on(factory: Factory) -> None:
+    emulator = factory(RUNS)
+    child = child_of(emulator, PARENT)
+
+    async def both(client: FactoryClient) -> CancelReport:
+        await client.cancel_pipeline_run(child, is_recursive=True)
+        return await cancel_pipeline_runs(client, [PARENT], is_recursive=False)
+
+    assert talk(emulator, both).runs[0].left_running == ()
+
+
 def test_children_that_have_ended_are_not_named(factory: Factory) -> None:
     close_day = [
         {"name": "Close regions", "pipeline": "load"},
