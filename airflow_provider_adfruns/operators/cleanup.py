@@ -43,8 +43,9 @@ class AdfCleanUpOperator(_CancelOperator):
 
     Leaves in XCom the report of a cancel, see ``AdfCancelPipelineRunOperator``.
 
+    :raises InvalidInput: for tasks that the DAG does not have.
     :raises RunsNotAsWanted: names the runs that could not be cancelled, and what could not be seen: a report
-        whose file is gone, reruns of a trigger that cannot be read.
+        whose file is gone or that cannot be read, reruns of a trigger that cannot be read.
     :raises WaitTimedOut: when ``timeout`` is over; the cancels go on.
     """
 
@@ -68,10 +69,20 @@ class AdfCleanUpOperator(_CancelOperator):
             if self.task_ids is None
             else check_task_ids(self.task_ids)
         )
+        self._check_known(task_ids)
         self._begun_by = starts.started_by(xcoms_of(context["ti"], task_ids))
         if not self._begun_by:
             self.log.info("The tasks %s have left no run in XCom; there is nothing to cancel.", task_ids)
         return super().execute(context)
+
+    def _check_known(self, task_ids: Iterable[str]) -> None:
+        """See that the DAG has the tasks. :raises InvalidInput: names those that it does not have."""
+        known = self.dag.task_ids if self.has_dag() else task_ids
+        if unknown := sorted(set(task_ids) - set(known)):
+            raise InvalidInput(
+                f"task_ids: the DAG has no task {', '.join(unknown)}. Expected ids such as the DAG's page shows"
+                " them, those of a task group's tasks with the group's in front ('group.task')."
+            )
 
     def view(self) -> str:
         """Return the page of all pipeline runs."""
