@@ -84,6 +84,8 @@ def test_what_another_task_calls_begun_is_none_of_this_packages(own: object) -> 
         {"run_ids": None, "counts": {}},
     ],
 )
-def test_what_only_looks_like_a_report_is_named_and_keeps_nothing_else_from_being_found(value: object) -> None:
+def test_what_only_looks_like_a_report_is_named_and_keeps_nothing_else_from_being_found(
+    value: object,
+) -> None:
     found = started_by([{"return_value": value}, {"run_id": "a"}])
     assert found == Started(("a",), unreadable=(str(value)[:100],))
