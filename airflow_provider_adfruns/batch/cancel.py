@@ -17,6 +17,7 @@ from airflow_provider_adfruns.adf.errors import (
 from airflow_provider_adfruns.adf.model import PipelineRun, PipelineRunStatus
 from airflow_provider_adfruns.adf.pause import pause
 from airflow_provider_adfruns.batch.cancel_report import CancelOutcome, CancelReport
+from airflow_provider_adfruns.batch.deadline import is_over
 from airflow_provider_adfruns.batch.final_watch import read_tree
 from airflow_provider_adfruns.batch.report import some
 from airflow_provider_adfruns.batch.run_selection import CancelOrder, in_waves
@@ -24,6 +25,7 @@ from airflow_provider_adfruns.batch.watch import AHEAD, QUERY_LAG_PATIENCE, at_o
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
     from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.batch.run_selection import RunSelection
@@ -39,7 +41,12 @@ _MOST_LOOKS = 20
 
 
 async def cancel_pipeline_runs(
-    client: FactoryClient, run_ids: Sequence[str], *, is_recursive: bool, dry_run: bool = False
+    client: FactoryClient,
+    run_ids: Sequence[str],
+    *,
+    is_recursive: bool,
+    deadline: datetime | None = None,
+    dry_run: bool = False,
 ) -> CancelReport:
     """Ask for the cancel of pipeline runs; one that fails does not stop the others.
 
@@ -49,6 +56,7 @@ async def cancel_pipeline_runs(
     :param run_ids: the runs; in the report an id stands as the service writes it, whose paths do not mind the
         case, and each run once.
     :param is_recursive: also cancel the runs that their ExecutePipeline activities started.
+    :param deadline: send nothing from then on, in the service's time; None for no end.
     :param dry_run: only look.
     :raises PipelineRunNotFound: if none of the runs exists; one unknown run among others stands in the
         report.
@@ -63,7 +71,9 @@ async def cancel_pipeline_runs(
     if dry_run:
         outcomes = [outcome_of(run) for run in runs]
     else:
-        outcomes = await at_once(cancel_run(client, run, is_recursive=is_recursive) for run in runs)
+        outcomes = await at_once(
+            cancel_run(client, run, is_recursive=is_recursive, deadline=deadline) for run in runs
+        )
     outcomes = await _with_children_left(client, outcomes, is_recursive)
     outcomes += [each for each in looked.values() if isinstance(each, CancelOutcome)]
     found = {each.run_id: each for each in outcomes}
@@ -90,17 +100,23 @@ def outcome_of(run: PipelineRun) -> CancelOutcome:
     )
 
 
-async def cancel_run(client: FactoryClient, run: PipelineRun, *, is_recursive: bool) -> CancelOutcome:
+async def cancel_run(
+    client: FactoryClient, run: PipelineRun, *, is_recursive: bool, deadline: datetime | None = None
+) -> CancelOutcome:
     """Ask for the cancel of one run; what goes wrong stands in the outcome and is not raised.
 
     A cancel whose answer was lost is settled by the run's status, which a GET tells exactly (recorded): it
     is sent again only if the run goes on as before, which harms nothing even if the first one comes late.
 
     :param run: as it was read last.
+    :param deadline: see ``cancel_pipeline_runs``.
     """
     outcome = outcome_of(run)
     if run.status.is_final:
         log.info("Pipeline run %s (%s) has ended already: %s", run.run_id, run.pipeline_name, run.status)
+    elif await is_over(client, deadline):
+        outcome = replace(outcome, problem=f"the deadline {deadline} came before its cancel was sent")
+    if outcome.has_ended or outcome.problem:
         return outcome
     unclear = ""
     try:
@@ -177,6 +193,7 @@ async def cancel_selected_runs(
     max_runs: int,
     order: CancelOrder = CancelOrder.NEWEST_FIRST,
     queued_first: bool = True,
+    deadline: datetime | None = None,
     dry_run: bool = False,
 ) -> CancelReport:
     """Cancel the pipeline runs that fulfil conditions, and look again until no more of them show up.
@@ -192,6 +209,7 @@ async def cancel_selected_runs(
     :param max_runs: refuse to cancel more than this.
     :param order: which of them go first.
     :param queued_first: cancel Queued runs before all others, for none to start as others end.
+    :param deadline: look and send nothing from then on, in the service's time; None for no end.
     :param dry_run: only look, once.
     :raises PipelineNotFound: for a pipeline that the factory does not have.
     :raises TriggerNotFound: for a trigger that it does not have.
@@ -210,7 +228,7 @@ async def cancel_selected_runs(
         planned = [outcome_of(run) for wave in waves for run in wave]
         outcomes = await _with_children_left(client, planned, is_recursive)
         return CancelReport(dry_run=True, runs=tuple(outcomes))
-    work = _SelectionCancel(client, selection, is_recursive, max_runs, order, queued_first)
+    work = _SelectionCancel(client, selection, is_recursive, max_runs, order, queued_first, deadline)
     await work.carry_out(runs)
     outcomes = await _with_children_left(client, work.outcomes.values(), is_recursive)
     return CancelReport(dry_run=False, runs=tuple(outcomes), problem=work.problem)
@@ -248,6 +266,7 @@ class _SelectionCancel:
     max_runs: int
     order: CancelOrder
     queued_first: bool
+    deadline: datetime | None
     outcomes: dict[str, CancelOutcome] = field(default_factory=dict)
     cancelled: set[str] = field(default_factory=set)
     problem: str = ""
@@ -267,6 +286,9 @@ class _SelectionCancel:
             if not new and not slipped:
                 return
             await self._cancel([*new, *slipped])
+            if await is_over(self.client, self.deadline):
+                self.problem = f"the deadline {self.deadline} came while there were new runs that match"
+                return
         self.problem = (
             f"after {_MOST_LOOKS} looks there are still new runs that match ({self.selection}). Stop what"
             " starts them, or set started_before."
@@ -292,10 +314,16 @@ class _SelectionCancel:
 
     async def _send(self, runs: Sequence[PipelineRun]) -> None:
         for outcome in await at_once(
-            cancel_run(self.client, run, is_recursive=self.is_recursive) for run in runs
+            cancel_run(self.client, run, is_recursive=self.is_recursive, deadline=self.deadline)
+            for run in runs
         ):
             first = self.outcomes.get(outcome.run_id, outcome)
-            self.outcomes[outcome.run_id] = replace(outcome, status_before=first.status_before)
+            self.outcomes[outcome.run_id] = replace(
+                outcome,
+                status_before=first.status_before,
+                requested=first.requested or outcome.requested,
+                cancel_request=outcome.cancel_request or first.cancel_request,
+            )
 
     async def _confirm(self) -> None:
         """See that no queued run is left to start when the running ones are cancelled now.

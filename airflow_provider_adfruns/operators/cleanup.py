@@ -13,6 +13,7 @@ from airflow_provider_adfruns.results import whole_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
     from airflow.sdk import Context
 
@@ -77,10 +78,10 @@ class AdfCleanUpOperator(_CancelOperator):
 
     def _check_known(self, task_ids: Iterable[str]) -> None:
         """See that the DAG has the tasks. :raises InvalidInput: names those that it does not have."""
-        known = self.dag.task_ids if self.has_dag() else task_ids
+        known = self.dag.task_ids if self.has_dag() else task_ids  # type: ignore[no-untyped-call]
         if unknown := sorted(set(task_ids) - set(known)):
             raise InvalidInput(
-                f"task_ids: the DAG has no task {', '.join(unknown)}. Expected ids such as the DAG's page shows"
+                f"task_ids: the DAG has no task {', '.join(unknown)}. Expected ids as the DAG's page shows"
                 " them, those of a task group's tasks with the group's in front ('group.task')."
             )
 
@@ -88,12 +89,14 @@ class AdfCleanUpOperator(_CancelOperator):
         """Return the page of all pipeline runs."""
         return "pipelineruns"
 
-    async def request(self, client: FactoryClient, *, dry_run: bool) -> reports.CancelReport:
-        """Ask for the cancels."""
+    async def request(
+        self, client: FactoryClient, deadline: datetime, *, dry_run: bool
+    ) -> reports.CancelReport:
+        """Ask for the cancels; all of them, whatever the time."""
         return await cleanups.cancel_started(
             client,
             self._begun_by or starts.Started(),
-            deadline=await self.end_of_wait(client) if self.wait_for_completion else None,
+            deadline=deadline if self.wait_for_completion else None,
             dry_run=dry_run,
         )
 
