@@ -20,7 +20,7 @@ from airflow_provider_adfruns.batch.run_selection import (
 from airflow_provider_adfruns.batch.selection import OnRunning, check_choice, listed, select_windows
 from airflow_provider_adfruns.links import view_of
 from airflow_provider_adfruns.operators.base import AdfRunsOperator
-from airflow_provider_adfruns.parameters import as_bool, count, is_templated
+from airflow_provider_adfruns.parameters import as_bool, count, given, is_templated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -71,8 +71,10 @@ class _CancelOperator(AdfRunsOperator):
             as_bool(dry_run, "dry_run")
 
     @abstractmethod
-    async def request(self, client: FactoryClient, *, dry_run: bool) -> reports.CancelReport:
-        """Ask for the cancels."""
+    async def request(
+        self, client: FactoryClient, deadline: datetime, *, dry_run: bool
+    ) -> reports.CancelReport:
+        """Ask for the cancels. :param deadline: send nothing from then on."""
 
     def watched(self, report: reports.CancelReport) -> dict[str, Any]:
         """Say what has to be final, as arguments of a watch or trigger."""
@@ -111,12 +113,12 @@ class _CancelOperator(AdfRunsOperator):
 
     async def _begin(self, client: FactoryClient) -> _Begun:
         await self.check_deadline(client)
-        report = await self.request(client, dry_run=as_bool(self.dry_run, "dry_run"))
+        deadline = await self.end_of_wait(client)
+        report = await self.request(client, deadline, dry_run=as_bool(self.dry_run, "dry_run"))
         watched = self.watched(report)
         has_runs = watched["pipeline_run_ids"] or watched["trigger_run_ids"]
         if report.dry_run or not self.wait_for_completion or not has_runs:
             return _Begun(report)
-        deadline = await self.end_of_wait(client)
         if self.deferrable:
             return _Begun(report, deadline)
         watch = final_watches.RunsFinalWatch(client, **watched)
@@ -246,6 +248,7 @@ class AdfCancelPipelineRunOperator(_CancelOperator):
         self.queued_first = queued_first
         self.if_none = if_none
         self.is_recursive = is_recursive
+        self._given |= given(self, "run_ids", *SELECTION_PARAMETERS)
         check_run_choice(run_ids, self._conditions)
         if run_ids is not None and not is_templated(run_ids):
             check_run_ids(listed(run_ids))
@@ -268,7 +271,9 @@ class AdfCancelPipelineRunOperator(_CancelOperator):
         """Return the page of the one run, or of all."""
         return view_of(() if self.run_ids is None else check_run_ids(listed(self.run_ids)))
 
-    async def request(self, client: FactoryClient, *, dry_run: bool) -> reports.CancelReport:
+    async def request(
+        self, client: FactoryClient, deadline: datetime, *, dry_run: bool
+    ) -> reports.CancelReport:
         """Ask for the cancels."""
         is_recursive = as_bool(self.is_recursive, "is_recursive")
         check_run_choice(self.run_ids, self._conditions)
@@ -276,7 +281,7 @@ class AdfCancelPipelineRunOperator(_CancelOperator):
         if self.run_ids is not None:
             run_ids = check_run_ids(listed(self.run_ids))
             return await cancels.cancel_pipeline_runs(
-                client, run_ids, is_recursive=is_recursive, dry_run=dry_run
+                client, run_ids, is_recursive=is_recursive, deadline=deadline, dry_run=dry_run
             )
         return await cancels.cancel_selected_runs(
             client,
@@ -285,6 +290,7 @@ class AdfCancelPipelineRunOperator(_CancelOperator):
             max_runs=self.max_runs,
             order=_one_of(CancelOrder, self.order, "order"),
             queued_first=as_bool(self.queued_first, "queued_first"),
+            deadline=deadline,
             dry_run=dry_run,
         )
 
@@ -373,12 +379,15 @@ class AdfCancelWaitingTriggerRunOperator(_CancelOperator):
         """Return the page of the trigger runs."""
         return "triggerruns"
 
-    async def request(self, client: FactoryClient, *, dry_run: bool) -> reports.CancelReport:
+    async def request(
+        self, client: FactoryClient, deadline: datetime, *, dry_run: bool
+    ) -> reports.CancelReport:
         """Ask for the cancels."""
         return await waiting_cancels.cancel_waiting_trigger_runs(
             client,
             select_windows(self.trigger_name, self.run_ids, self.window_start, self.window_end),
             _one_of(OnRunning, self.on_running, "on_running"),
+            deadline=deadline,
             dry_run=dry_run,
         )
 

@@ -8,11 +8,12 @@ from airflow_provider_adfruns._lazily import Lazily
 from airflow_provider_adfruns.adf.errors import InvalidInput
 from airflow_provider_adfruns.batch.selection import listed
 from airflow_provider_adfruns.operators.cancel import _CancelOperator
-from airflow_provider_adfruns.parameters import is_templated
+from airflow_provider_adfruns.parameters import check_given, given, is_templated
 from airflow_provider_adfruns.results import whole_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
     from airflow.sdk import Context
 
@@ -43,8 +44,9 @@ class AdfCleanUpOperator(_CancelOperator):
 
     Leaves in XCom the report of a cancel, see ``AdfCancelPipelineRunOperator``.
 
+    :raises InvalidInput: for tasks that the DAG does not have.
     :raises RunsNotAsWanted: names the runs that could not be cancelled, and what could not be seen: a report
-        whose file is gone, reruns of a trigger that cannot be read.
+        whose file is gone or that cannot be read, reruns of a trigger that cannot be read.
     :raises WaitTimedOut: when ``timeout`` is over; the cancels go on.
     """
 
@@ -55,32 +57,46 @@ class AdfCleanUpOperator(_CancelOperator):
     ) -> None:
         super().__init__(trigger_rule=trigger_rule, **kwargs)
         self.task_ids = task_ids
+        self._given |= given(self, "task_ids")
         self._begun_by: starts.Started | None = None
         if task_ids is not None and not is_templated(task_ids):
             check_task_ids(task_ids)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read what was started, cancel it, and wait or defer."""
+        check_given(self, self._given)
         task_ids = (
             sorted(self.get_flat_relative_ids(upstream=True))
             if self.task_ids is None
             else check_task_ids(self.task_ids)
         )
+        self._check_known(task_ids)
         self._begun_by = starts.started_by(xcoms_of(context["ti"], task_ids))
         if not self._begun_by:
             self.log.info("The tasks %s have left no run in XCom; there is nothing to cancel.", task_ids)
         return super().execute(context)
 
+    def _check_known(self, task_ids: Iterable[str]) -> None:
+        """See that the DAG has the tasks. :raises InvalidInput: names those that it does not have."""
+        known = self.dag.task_ids if self.has_dag() else task_ids  # type: ignore[no-untyped-call]
+        if unknown := sorted(set(task_ids) - set(known)):
+            raise InvalidInput(
+                f"task_ids: the DAG has no task {', '.join(unknown)}. Expected ids as the DAG's page shows"
+                " them, those of a task group's tasks with the group's in front ('group.task')."
+            )
+
     def view(self) -> str:
         """Return the page of all pipeline runs."""
         return "pipelineruns"
 
-    async def request(self, client: FactoryClient, *, dry_run: bool) -> reports.CancelReport:
-        """Ask for the cancels."""
+    async def request(
+        self, client: FactoryClient, deadline: datetime, *, dry_run: bool
+    ) -> reports.CancelReport:
+        """Ask for the cancels; all of them, whatever the time."""
         return await cleanups.cancel_started(
             client,
             self._begun_by or starts.Started(),
-            deadline=await self.end_of_wait(client) if self.wait_for_completion else None,
+            deadline=deadline if self.wait_for_completion else None,
             dry_run=dry_run,
         )
 

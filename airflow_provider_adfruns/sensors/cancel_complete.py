@@ -25,7 +25,7 @@ from airflow_provider_adfruns.batch.selection import listed
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
 from airflow_provider_adfruns.links import AdfStudioLink, leave_link, view_of
 from airflow_provider_adfruns.metrics import tell_outcome
-from airflow_provider_adfruns.parameters import as_bool, is_templated, positive
+from airflow_provider_adfruns.parameters import as_bool, check_given, given, is_templated, positive
 from airflow_provider_adfruns.results import check_result_path, whole_of
 from airflow_provider_adfruns.sensors.leaving import leave_evidence, leave_result, result_of
 
@@ -56,6 +56,7 @@ else:
 
 DEFAULT_STUCK_AFTER_SECONDS = 3600.0
 _LAG_POLL_SECONDS = 2.0
+_NEEDED = ("pipeline_run_ids", "trigger_name", "trigger_run_ids", "resource_group_name", "factory_name")
 
 
 class _Look(NamedTuple):
@@ -178,6 +179,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         self.resource_group_name = resource_group_name
         self.factory_name = factory_name
         self.deferrable = deferrable
+        self._given = given(self, *_NEEDED)
         if pipeline_run_ids is None and trigger_run_ids is None:
             raise InvalidInput(
                 "neither pipeline_run_ids nor trigger_run_ids are given. Expected the runs to wait for."
@@ -332,6 +334,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         :param memory: what is known from looks before.
         :raises RunsNotAsWanted: for runs that are stuck or violated, with ``on_stuck='fail'``.
         """
+        check_given(self, self._given)
         wanted, rules, requests = self._watched(), self._rules(), self._cancel_requests()
 
         async def look(client: FactoryClient) -> _Look:
