@@ -59,7 +59,7 @@ class Statsd:
 
     def heard(self) -> list[Metric]:
         """Return what has come since the last time."""
-        found = []
+        found: list[Metric] = []
         while True:
             try:
                 packet = self._socket.recv(_LONGEST)
