@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CLIENTS := .contract
 INSTALL := -m pip install --quiet --disable-pip-version-check
+PYTEST := -m pytest -n auto --dist loadfile
 CODE := airflow_provider_adfruns tests example_dags demo stack benchmarks
 
 .DEFAULT_GOAL := help
@@ -32,10 +33,10 @@ check: $(READY) ## ruff, ruff format, mypy --strict, import contracts, GitHub's 
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
 
 test: $(READY) ## the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST)
 
 test-oldest: .oldest/.ready ## all that talks to Airflow or the SDK, on the oldest of everything supported
-	.oldest/bin/python -m pytest tests/adf tests/batch tests/provider
+	.oldest/bin/python $(PYTEST) tests/adf tests/batch tests/provider
 
 .oldest/.ready: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv .oldest
