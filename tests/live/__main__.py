@@ -37,7 +37,7 @@ LIVE_DAGS = {
     "live_links",
     "live_callback_of_dag",
     "live_callback_of_task",
-    "live_callback_timed_out",
+    "live_callback_of_marked",
 }
 # Airflow takes minutes to believe that a part is dead; here it takes seconds.
 SETTINGS = {

@@ -28,25 +28,27 @@ _RUNNING, _FAILED, _FIRST, _SECOND = (str(UUID(int=number, version=4)) for numbe
 
 
 def failure_callbacks(stage: Stage) -> list[str]:
-    """Of a DAG, of a task, and of a DAG that has timed out: each cancels its DAG run's, and nobody else's."""
+    """Of a DAG, of a task, of a DAG whose task a person ends: each cancels what its DAG run has started."""
     stage.begin(_with_runs(night(rerun_seconds=_LONG), {_FAILED: "Failed"}))
     stage.statsd.heard()
-    late = stage.start("live_callback_timed_out", window_range())
+    marked = stage.start("live_callback_of_marked", window_range())
     of_dag = stage.start("live_callback_of_dag", {"failed": _FAILED, "breaks_down": True})
     of_task = stage.start("live_callback_of_task", {"failed": _FAILED, "breaks_down": True})
     spared = stage.start("live_callback_of_dag", {"failed": _FAILED, "breaks_down": False})
-    stage.wait_for_end(of_dag, "failed")
-    stage.wait_for_end(of_task, "failed")
+    stage.wait_until_deferred(marked)
+    marked.mark("rerun", "failed")
+    for run in (marked, of_dag, of_task):
+        stage.wait_for_end(run, "failed")
     stage.wait_for_end(spared)
-    stage.wait_for_end(late, "failed")
-    ours = {run.xcom("start", "run_id") for run in (of_dag, of_task)} | stage.evidence().rerun_runs("hourly")
+    windows = stage.evidence().rerun_runs("hourly")
+    ours = windows | {run.xcom("start", "run_id") for run in (of_dag, of_task)}
     stage.wait_until_cancelled(ours, _CANCEL_SECONDS)
     evidence = stage.evidence()
     cancelled = evidence.pipeline_runs().keys() & evidence.cancelling()
     if cancelled != ours:
         raise WrongError(f"cancelled beyond: {cancelled - ours}; not cancelled: {ours - cancelled}")
     return [
-        f"{len(ours)} runs cancelled, of which {len(ours) - 2} of a DAG run that timed out",
+        f"{len(ours)} runs cancelled, of which {len(windows)} of a rerun that was marked failed",
         judge.each_rerun(evidence, due_windows()),
         judge.untouched(evidence, stage.others | {spared.xcom("start", "run_id")}),
         _submitted(stage, sum(bool(entry["effect"]) for entry in evidence.journal)),

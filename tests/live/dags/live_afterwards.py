@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import DAG, task
@@ -72,9 +72,8 @@ with live_dag("live_callback_of_task", params=STARTED):
     start() >> go_on.override(on_failure_callback=cancel_runs_of_dag_run())()
 
 with live_dag(
-    "live_callback_timed_out",
-    params=RANGE,
-    dagrun_timeout=timedelta(seconds=20),
-    on_failure_callback=cancel_runs_of_dag_run(task_ids="rerun"),
+    "live_callback_of_marked", params=RANGE, on_failure_callback=cancel_runs_of_dag_run(task_ids="rerun")
 ):
-    AdfRerunTumblingWindowRunsOperator(**RERUN, cancel_on_kill=False)
+    AdfRerunTumblingWindowRunsOperator(
+        **RERUN, cancel_on_kill=False
+    )  # all that is cancelled, the callback has
