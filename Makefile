@@ -10,7 +10,7 @@ PYTEST := -m pytest -n auto --dist loadfile
 CODE := airflow_provider_adfruns tests example_dags demo stack benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-oldest test-beside wheel chaos cancels contract demo up live soak docs bench format clean
+.PHONY: help install check test test-oldest test-beside wheel chaos cancels contract demo up live live-oldest soak docs bench format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,7 +40,7 @@ test-oldest: .oldest/.ready ## all that talks to Airflow or the SDK, on the olde
 
 .oldest/.ready: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv .oldest
-	.oldest/bin/python $(INSTALL) --constraint constraints-oldest.txt --editable '.[test]'
+	.oldest/bin/python $(INSTALL) --constraint constraints-oldest.txt --editable '.[test,live]'
 	touch $@
 
 test-beside: .beside/.ready ## that the official Azure provider and this one get on
@@ -87,6 +87,9 @@ up: $(READY) ## Airflow's UI on localhost with the example DAGs and a local fact
 
 live: $(READY) ## users and bad days in a real Airflow, judged by the journal; some 10 minutes
 	$(BIN)/python -m tests.live
+
+live-oldest: .oldest/.ready ## the same on the oldest Airflow, which has no task state and tells no trigger of a kill
+	.oldest/bin/python -m tests.live
 
 soak: $(READY) ## 200 deferred tasks in one triggerer for 10 minutes: its loop, memory and connections
 	$(BIN)/python -m tests.live.soak --tasks 200 --minutes 10

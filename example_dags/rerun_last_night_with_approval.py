@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import dag, task
@@ -30,7 +30,7 @@ def rerun_last_night_with_approval() -> None:
         body="""{% for each in ti.xcom_pull('plan')['windows'] -%}
         - {{ each['window_start'] }}: {{ each['status_before'] }}
         {% endfor %}""",
-        response_timeout=timedelta(hours=4),  # older standard providers: execution_timeout
+        # It waits for ever. To limit that: response_timeout, in older standard providers execution_timeout.
     )
     rerun = AdfRerunTumblingWindowRunsOperator(
         task_id="rerun",

@@ -146,6 +146,7 @@ def _environment(
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_logs),
+        "AIRFLOW__LOGGING__TRIGGERER_LOG_SERVER_PORT": str(trigger_logs),  # where Airflow 3.1 looks for them
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_logs),
     }
 

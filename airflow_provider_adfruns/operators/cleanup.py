@@ -35,7 +35,8 @@ class AdfCleanUpOperator(_CancelOperator):
     cancelled with their children; a run that has ended or is unknown is no problem, and neither is that there
     is none. What a task has not left in XCom cannot be found.
 
-    As a teardown (``.as_teardown()``) it does not hide that the DAG run has failed.
+    As a teardown (``.as_teardown()``) it does not hide that the DAG run has failed. Airflow leaves a teardown
+    out whose ``setups`` have not succeeded: what may fail or be killed stands before it, and is none of them.
 
     :param task_ids: the tasks, one or many; mapped tasks with all their instances. Default: all tasks
         upstream of this one. (templated)

@@ -14,6 +14,7 @@ import httpx
 from stack.airflow import ROOT, RealAirflow
 from stack.processes import StackError, is_free
 from stack.together import airflow_and_factory
+from tests.live.abilities import VERSION
 from tests.live.judge import WrongError
 from tests.live.stage import CLOCK, Stage
 from tests.live.statsd import Statsd
@@ -38,6 +39,7 @@ LIVE_DAGS = {
     "live_callback_of_dag",
     "live_callback_of_task",
     "live_callback_of_marked",
+    "live_rerun_cleaned_up",
 }
 # Airflow takes minutes to believe that a part is dead; here it takes seconds.
 SETTINGS = {
@@ -75,7 +77,10 @@ def main() -> int:
             services += [*airflow.services.values(), factory.service]
             ports += [*airflow.ports, factory.port, statsd.port]
             airflow.wait_for_dags(LIVE_DAGS | {path.stem for path in EXAMPLES.glob("*.py")})
-            say(f"Airflow on {airflow.database} and the factory run after {time.monotonic() - begun:.0f} s.")
+            say(
+                f"Airflow {VERSION} on {airflow.database} and the factory run after"
+                f" {time.monotonic() - begun:.0f} s."
+            )
             wrong += [title for title in chosen if not play(title, airflow, factory, statsd)]
     except StackError as error:
         say(f"NOT {error}")

@@ -8,6 +8,7 @@ import yaml
 
 from stack.airflow import ROOT
 from tests.live import judge
+from tests.live.abilities import WAITS_FOR_A_PERSON
 from tests.live.judge import FINAL, WrongError
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from tests.live.stage import Stage
 
 FAST_CLOCK = 120.0  # what the examples' runs do takes an hour
+_SLOW_CLOCK = 10.0  # while runs go on that are to be cancelled: for minutes, however slow the machine is
 _BOOKS = "5f0c1a52-8d0e-4a53-9d0b-6c1b8d5f7a01"
 _RERUN_SECONDS = 1500  # 12 s of a real clock, see `night`
 _PATIENCE_SECONDS = 300.0
@@ -31,13 +33,15 @@ def demonstration() -> dict[str, Any]:
 
 def all_at_once(stage: Stage) -> list[str]:
     """Four of the example DAGs at the same time."""
-    stage.begin(demonstration(), clock=FAST_CLOCK)
+    stage.begin(demonstration(), clock=_SLOW_CLOCK)
     began = stage.evidence()
     succeeding = [
         stage.start(dag_id, {})
         for dag_id in ("cancel_and_rerun_from_failure", "rerun_last_night", "recover_stuck_window")
     ]
     failing = stage.start("clean_up_after_failure", {})
+    stage.wait("what is to be cancelled is", lambda: _are_cancelled(stage.evidence()), _PATIENCE_SECONDS)
+    stage.set_clock(FAST_CLOCK)
     for run in succeeding:
         stage.wait_for_end(run, seconds=_PATIENCE_SECONDS)
     stage.wait_for_end(failing, "failed", seconds=_PATIENCE_SECONDS)
@@ -57,7 +61,7 @@ def with_approval(stage: Stage) -> list[str]:
     stage.begin(demonstration(), clock=FAST_CLOCK)
     due = _due(stage.evidence())
     run = stage.start("rerun_last_night_with_approval", {})
-    stage.wait("it waits for a person", lambda: run.task("approve")["state"] == "awaiting_input")
+    stage.wait("it waits for a person", lambda: run.task("approve")["state"] == WAITS_FOR_A_PERSON)
     planned = stage.evidence().reruns()
     if planned:
         raise WrongError(f"windows rerun before a person has approved: {planned}")
@@ -88,6 +92,12 @@ def _cancelled_trigger_runs(evidence: Evidence, stuck: int) -> str:
     if len(cancels) != stuck:
         raise WrongError(f"{len(cancels)} trigger runs were cancelled, and {stuck} were stuck")
     return f"{stuck} stuck run cancelled first"
+
+
+def _are_cancelled(evidence: Evidence) -> bool:
+    """Say whether the tree, and what the DAG run that fails has started, are being cancelled."""
+    stock = {run["runId"] for run in evidence.state["pipelineRuns"] if run["pipelineName"] == "load_stock"}
+    return _BOOKS in evidence.cancelling() and not stock.isdisjoint(evidence.cancelling())
 
 
 def _books(evidence: Evidence) -> str:

@@ -77,6 +77,16 @@ class Evidence:
             for run_id in run["pipelineRuns"]
         }
 
+    def rerun_trigger_runs(self, *triggers: str) -> set[str]:
+        """Return the trigger runs that the reruns of some triggers' windows are."""
+        return {
+            run["triggerRunId"]
+            for trigger in self.state["triggers"]
+            if trigger["name"] in triggers
+            for window in trigger["windows"]
+            for run in window["runs"][1:]
+        }
+
     def alive(self) -> set[str]:
         """Return the pipeline runs that have not ended."""
         return {run_id for run_id, status in self.pipeline_runs().items() if status not in FINAL}
@@ -102,6 +112,28 @@ def whole(evidence: Evidence, due: Iterable[Window]) -> str:
     if wrong:
         raise WrongError(f"windows that are not Succeeded: {wrong}")
     return "all Succeeded"
+
+
+def next_try(evidence: Evidence, report: Mapping[str, Any], due: Sequence[Window], *, takes_up: bool) -> str:
+    """See that a try that is not the first accounts for each window of its trigger once.
+
+    :param report: what it has left in XCom.
+    :param due: the windows that were due to its task, of one trigger.
+    :param takes_up: whether it can know of the batch of the try before; else it has to leave alone what that
+        one has sent.
+    """
+    known = evidence.rerun_trigger_runs(*{trigger for trigger, _ in due})
+    own = [_start_of(each) for each in report["windows"]]
+    alone = [_start_of(each) for each in report["skipped"] if each["run_id"] in known]
+    if Counter(own + alone) != Counter(start for _, start in due) or (takes_up and alone):
+        raise WrongError(f"the next try reports the windows {own}, and leaves the reruns of {alone} alone")
+    if takes_up:
+        return f"the next try reports all {len(own)} windows"
+    return f"the next try leaves {len(alone)} windows alone that were sent before, and reports {len(own)}"
+
+
+def _start_of(reported: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(reported["window_start"])
 
 
 def nothing_cancelled(evidence: Evidence) -> str:

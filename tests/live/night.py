@@ -8,7 +8,8 @@ from typing import Any
 NOW = datetime(2026, 3, 1, 6, 40, tzinfo=UTC)
 END = NOW.replace(minute=0)
 FACTORY = {"resource_group": "shopfront-rg", "name": "shopfront-adf"}  # as in the demonstration's scenario
-_FOR_HOURS = 100_000  # seconds: longer than any story
+UNTIL_TOLD = 20_000  # seconds: reruns that take so long end when `Stage.let_reruns_end` lets them pass
+_FOR_HOURS = 100_000  # seconds: longer than any story, and than what is let pass in it
 
 
 def night(

@@ -12,6 +12,7 @@ import psutil
 from stack.processes import StackError, until
 from tests.live import judge
 from tests.live.judge import Evidence, WrongError
+from tests.live.night import UNTIL_TOLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -50,11 +51,19 @@ class Stage:
         :param faults: what its calls will meet.
         :param clock: how many of its seconds pass in a second.
         """
-        self.factory.call("POST", "/clock", {"set": clock})
+        self.set_clock(clock)
         self.factory.load(scenario)
         self.others = frozenset(self.evidence().alive())
         if faults:
             self.factory.call("POST", "/faults", list(faults))
+
+    def set_clock(self, clock: float) -> None:
+        """Let so many of the factory's seconds pass in a second from now on."""
+        self.factory.call("POST", "/clock", {"set": clock})
+
+    def let_reruns_end(self) -> None:
+        """Let pass the time that reruns of `UNTIL_TOLD` seconds take."""
+        self.factory.call("POST", "/clock", {"advance": UNTIL_TOLD})
 
     def start(self, dag_id: str, conf: Mapping[str, Any], run_after: datetime | None = None) -> DagRun:
         """Start a DAG run."""
@@ -82,6 +91,15 @@ class Stage:
             f"{task_id} of {run.dag_id} is deferred in try {tries}",
             lambda: self._in_state(run, task_id, "deferred", tries) == tasks,
         )
+
+    def wait_for_next_try(self, run: DagRun, task_id: str = "rerun", map_index: int = -1) -> None:
+        """Wait until a try that is not the first waits in the triggerer, or has ended well."""
+
+        def look() -> bool:
+            task = run.task(task_id, map_index)
+            return task["try_number"] > 1 and task["state"] in {"deferred", "success"}
+
+        self.wait(f"a next try of {task_id} of {run.dag_id} has done what it can", look)
 
     def wait_for_its_trigger(self, run: DagRun, task_id: str = "rerun") -> None:
         """Wait until the trigger of a deferred task runs: before, Airflow 3.3.2 tells nobody of a mark."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from tests.live import afterwards, examples, judge
+from tests.live import abilities, afterwards, examples, judge
 from tests.live.judge import WrongError
-from tests.live.night import due_windows, night, window_range
+from tests.live.night import UNTIL_TOLD, due_windows, night, window_range
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from stack.rest import DagRun
     from tests.live.stage import Stage
 
 KILL_SECONDS = 40.0  # a killed task's runs are being cancelled by then
@@ -40,9 +41,7 @@ def marked_while_deferred(stage: Stage) -> list[str]:
     if untouched.task("rerun")["state"] != "deferred":
         raise WrongError(f"the third DAG run no longer waits: {untouched.states()}")
     evidence = stage.evidence()
-    beyond = evidence.cancelling() - ours - _trigger_runs(evidence, "north", "south")
-    if beyond:
-        raise WrongError(f"runs cancelled beyond those of the two tasks: {beyond}")
+    _see_no_others_cancelled(evidence, "north", "south")
     said = [
         f"{len(ours)} runs being cancelled {took:.0f} s after the marks",
         judge.each_rerun(evidence, due_windows("north", "south", "west")),
@@ -53,31 +52,62 @@ def marked_while_deferred(stage: Stage) -> list[str]:
     return said
 
 
-def _trigger_runs(evidence: judge.Evidence, *triggers: str) -> set[str]:
-    return {
-        run["triggerRunId"]
-        for trigger in evidence.state["triggers"]
-        if trigger["name"] in triggers
-        for window in trigger["windows"]
-        for run in window["runs"][1:]
-    }
+def marked_and_cleaned_up(stage: Stage) -> list[str]:
+    """Marked where no trigger learns of it: the runs go on, but for those whose DAG has a teardown."""
+    stage.begin(night("north", "south", "west", rerun_seconds=_LONG))
+    failed, success, alone = (
+        stage.start(dag_id, {"trigger_name": trigger, **window_range()})
+        for dag_id, trigger in (
+            ("live_rerun_cleaned_up", "north"),
+            ("live_rerun_cleaned_up", "south"),
+            ("live_rerun", "west"),
+        )
+    )
+    for run in (failed, success, alone):
+        stage.wait_until_deferred(run)
+        stage.wait_for_its_trigger(run)
+    marked = time.monotonic()
+    alone.mark("rerun", "failed")
+    failed.mark("rerun", "failed")
+    success.mark("rerun", "success")
+    ours = stage.evidence().rerun_runs("north", "south")
+    stage.wait_until_cancelled(ours, KILL_SECONDS)
+    took = time.monotonic() - marked
+    for run, state in ((failed, "failed"), (success, "success"), (alone, "failed")):
+        stage.wait_for_end(run, state)
+    evidence = stage.evidence()
+    _see_no_others_cancelled(evidence, "north", "south")
+    going_on = evidence.rerun_runs("west")
+    return [
+        f"{len(ours)} runs being cancelled by teardowns {took:.0f} s after the marks",
+        f"{len(going_on)} runs of a task without one go on",
+        judge.each_rerun(evidence, due_windows("north", "south", "west")),
+        judge.untouched(evidence, stage.others | going_on),
+    ]
+
+
+def _see_no_others_cancelled(evidence: judge.Evidence, *triggers: str) -> None:
+    own = evidence.rerun_runs(*triggers) | evidence.rerun_trigger_runs(*triggers)
+    if beyond := evidence.cancelling() - own:
+        raise WrongError(f"runs cancelled beyond those of the two tasks: {beyond}")
 
 
 def cleared_while_deferred(stage: Stage) -> list[str]:
-    """Cleared while it waits: the new try takes up the batch."""
-    stage.begin(night(rerun_seconds=900))
+    """Cleared while it waits: the new try takes up the batch, or leaves alone what it has no ledger of."""
+    stage.begin(night(rerun_seconds=UNTIL_TOLD))
     run = stage.start("live_rerun", window_range())
     stage.wait_until_deferred(run)
     run.clear("rerun")
-    stage.wait(
-        "a second try has begun",
-        lambda: run.task("rerun")["try_number"] > 1 or run.has_ended,
-    )
+    stage.wait_for_next_try(run)
+    stage.let_reruns_end()
     stage.wait_for_end(run)
-    taken_up = len(run.xcom("rerun")["windows"])
-    if taken_up != len(due_windows()):
-        raise WrongError(f"the second try reports {taken_up} windows: it has not taken up the batch")
-    return [f"the second try reports all {taken_up} windows", *_all_is_well(stage)]
+    return [_next_try(stage, run), *_all_is_well(stage)]
+
+
+def _next_try(stage: Stage, run: DagRun, due: list[judge.Window] | None = None, map_index: int = -1) -> str:
+    """Judge what a next try has left in XCom: the whole batch where Airflow keeps its ledger."""
+    report = run.xcom("rerun", map_index=map_index)
+    return judge.next_try(stage.evidence(), report, due or due_windows(), takes_up=abilities.KEEPS_STATE)
 
 
 def cleared_when_finished(stage: Stage) -> list[str]:
@@ -95,7 +125,7 @@ def cleared_when_finished(stage: Stage) -> list[str]:
 
 
 def worker_killed_while_submitting(stage: Stage) -> list[str]:
-    """SIGKILL to the task and its supervisor in the midst of the reruns: the next try takes up the batch."""
+    """SIGKILL to the task and its supervisor in the midst of the reruns: the next try sends the rest."""
     due = 60
     slow = {"operation": "TriggerRuns_Rerun", "delay_seconds": 45, "rate": 1.0}
     stage.begin(night(due=due), slow)
@@ -106,7 +136,8 @@ def worker_killed_while_submitting(stage: Stage) -> list[str]:
     tries = run.task("rerun")["try_number"]
     if tries < 2 or sent >= due:
         raise WrongError(f"the kill came too late: {sent} reruns were sent, and there were {tries} tries")
-    return [f"killed after {sent} of {due}", *_all_is_well(stage, due_windows(due=due))]
+    windows = due_windows(due=due)
+    return [f"killed after {sent} of {due}", _next_try(stage, run, windows), *_all_is_well(stage, windows)]
 
 
 def _sent(stage: Stage) -> list[object]:
@@ -115,7 +146,7 @@ def _sent(stage: Stage) -> list[object]:
 
 def triggerer_stopped_and_killed(stage: Stage) -> list[str]:
     """The triggerer ends in good order, then by SIGKILL: each time the next one goes on waiting."""
-    stage.begin(night(rerun_seconds=1800))
+    stage.begin(night(rerun_seconds=UNTIL_TOLD))
     run = stage.start("live_rerun", window_range())
     stage.wait_until_deferred(run)
     triggerer = stage.airflow.services["triggerer"]
@@ -127,6 +158,7 @@ def triggerer_stopped_and_killed(stage: Stage) -> list[str]:
     _wait_for_looks(stage)
     if run.task("rerun")["state"] != "deferred":
         raise WrongError(f"it does not wait any more: {run.states()}")
+    stage.let_reruns_end()
     stage.wait_for_end(run)
     return _all_is_well(stage)
 
@@ -138,7 +170,7 @@ def _wait_for_looks(stage: Stage) -> None:
 
 
 def execution_timeout(stage: Stage) -> list[str]:
-    """Timed out on the worker: a next try takes up the batch; with none left its runs are cancelled."""
+    """Timed out on the worker: with a try left its runs go on, with none left they are cancelled."""
     stage.begin(night("north", "south", rerun_seconds=900))
     retried = stage.start("live_rerun_on_worker_retried", {"trigger_name": "north", **window_range()})
     last = stage.start("live_rerun_on_worker", {"trigger_name": "south", **window_range()})
@@ -152,7 +184,7 @@ def execution_timeout(stage: Stage) -> list[str]:
         raise WrongError(f"runs cancelled although a try was left: {alone}")
     return [
         f"{len(ours)} runs cancelled with no try left",
-        f"{retried.task('rerun')['try_number']} tries over one batch",
+        _next_try(stage, retried, due_windows("north")),
         judge.each_rerun(evidence, due_windows("north", "south")),
         judge.whole(evidence, due_windows("north")),
         judge.untouched(evidence, stage.others),
@@ -161,10 +193,11 @@ def execution_timeout(stage: Stage) -> list[str]:
 
 def deadline(stage: Stage) -> list[str]:
     """The operator's own timeout: the task fails, and its runs are left alone."""
-    stage.begin(night(rerun_seconds=1500))
+    stage.begin(night(rerun_seconds=UNTIL_TOLD))
     run = stage.start("live_rerun_deadline", window_range())
     stage.wait_for_end(run, "failed")
     alive = stage.evidence().alive() - stage.others
+    stage.let_reruns_end()
     return [f"{len(alive)} runs still ran when it failed", *_all_is_well(stage)]
 
 
@@ -179,12 +212,15 @@ def retry_after_failure(stage: Stage) -> list[str]:
 
 def two_dag_runs(stage: Stage) -> list[str]:
     """Two DAG runs over the same windows, and one beside them: the later one reruns nothing that runs."""
-    stage.begin(night("north", "south", rerun_seconds=900))
+    stage.begin(night("north", "south", rerun_seconds=UNTIL_TOLD))
     first = stage.start("live_rerun", {"trigger_name": "north", **window_range()})
     beside = stage.start("live_rerun", {"trigger_name": "south", **window_range()})
-    stage.wait_until_deferred(first)
+    for run in (first, beside):
+        stage.wait_until_deferred(run)
     second = stage.start("live_rerun", {"trigger_name": "north", **window_range()})
-    for run in (first, beside, second):
+    stage.wait_for_end(second)
+    stage.let_reruns_end()
+    for run in (first, beside):
         stage.wait_for_end(run)
     return _all_is_well(stage, due_windows("north", "south"))
 
@@ -192,13 +228,15 @@ def two_dag_runs(stage: Stage) -> list[str]:
 def mapped_tasks(stage: Stage) -> list[str]:
     """A mapped task over three triggers; one of its instances is cleared while it waits."""
     triggers = ("north", "south", "west")
-    stage.begin(night(*triggers, rerun_seconds=900))
+    stage.begin(night(*triggers, rerun_seconds=UNTIL_TOLD))
     run = stage.start("live_rerun_mapped", window_range())
     stage.wait_until_deferred(run, tasks=3)
     run.clear("rerun", 1)
-    stage.wait("its second try has begun", lambda: run.task("rerun", 1)["try_number"] > 1)
+    stage.wait_for_next_try(run, map_index=1)
+    stage.let_reruns_end()
     stage.wait_for_end(run)
-    return _all_is_well(stage, due_windows(*triggers))
+    seen = _next_try(stage, run, due_windows(triggers[1]), map_index=1)
+    return [seen, *_all_is_well(stage, due_windows(*triggers))]
 
 
 def _all_is_well(
@@ -229,7 +267,9 @@ STORIES: dict[str, Callable[[Stage], list[str]]] = {
     "retry after a window failed again": retry_after_failure,
     "cleared when finished": cleared_when_finished,
     "cleared while deferred": cleared_while_deferred,
-    "marked failed, marked success while deferred": marked_while_deferred,
+    "marked failed, marked success while deferred": (
+        marked_while_deferred if abilities.TELLS_TRIGGERS_OF_KILLS else marked_and_cleaned_up
+    ),
     "worker killed while submitting": worker_killed_while_submitting,
     "triggerer stopped, triggerer killed": triggerer_stopped_and_killed,
     "execution timeout": execution_timeout,

@@ -62,6 +62,49 @@ def test_runs_that_go_on_are_not_yet_cancelled() -> None:
     assert judge.not_yet_cancelled(evidence(a="Cancelled", b="InProgress"), ["a", "b"]) == {"b": "InProgress"}
 
 
+REPORTED = {"window_start": START.isoformat()}
+LEFT_ALONE = {**REPORTED, "run_id": "again", "reason": "its latest run is not final but Running"}
+
+
+def rerun_once() -> Evidence:
+    """Return what a factory tells whose one window has been rerun."""
+    runs = [{"triggerRunId": "first"}, {"triggerRunId": "again"}]
+    return Evidence((), {"triggers": [{"name": "hourly", "windows": [{"runs": runs}]}], "pipelineRuns": []})
+
+
+@pytest.mark.parametrize(
+    ("windows", "skipped", "takes_up", "says"),
+    [
+        ([REPORTED], [], True, "all 1"),
+        ([REPORTED], [], False, "leaves 0"),
+        ([], [LEFT_ALONE], False, "leaves 1"),
+    ],
+)
+def test_a_next_try_that_accounts_for_each_window_is_well(
+    windows: list[Any], skipped: list[Any], takes_up: bool, says: str
+) -> None:
+    report = {"windows": windows, "skipped": skipped}
+    assert says in judge.next_try(rerun_once(), report, [("hourly", START)], takes_up=takes_up)
+
+
+@pytest.mark.parametrize(
+    ("windows", "skipped", "takes_up"),
+    [
+        ([], [], False),
+        ([], [LEFT_ALONE], True),
+        ([REPORTED], [LEFT_ALONE], False),
+        ([], [{**LEFT_ALONE, "run_id": "first"}], False),
+    ],
+    ids=["forgotten", "not taken up", "twice", "never rerun"],
+)
+def test_a_next_try_that_loses_a_window_or_sees_it_twice_is_found(
+    windows: list[Any], skipped: list[Any], takes_up: bool
+) -> None:
+    report = {"windows": windows, "skipped": skipped}
+    with pytest.raises(WrongError, match="next try"):
+        judge.next_try(rerun_once(), report, [("hourly", START)], takes_up=takes_up)
+
+
 def test_a_night_is_as_it_says() -> None:
     with AdfEmulator(night("north", "south", due=3), clock="manual") as emulator:
         failed = [run for run in emulator.trigger_runs() if run["status"] == "Failed"]

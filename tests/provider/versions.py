@@ -10,7 +10,7 @@ import airflow
 import pytest
 
 try:
-    from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
+    from airflow.dag_processing.dagbag import BundleDagBag, DagBag, sync_bag_to_db
     from airflow.sdk.exceptions import (
         AirflowRescheduleException,
         AirflowSensorTimeout,
@@ -27,7 +27,7 @@ except ImportError:  # Airflow 3.1
         AirflowTaskTimeout,
         TaskDeferred,
     )
-    from airflow.models.dagbag import BundleDagBag, sync_bag_to_db  # type: ignore[no-redef]
+    from airflow.models.dagbag import BundleDagBag, DagBag, sync_bag_to_db  # type: ignore[no-redef]
     from airflow.serialization.serialized_objects import (  # type: ignore[assignment,attr-defined]
         SerializedDAG as DagSerialization,
     )
@@ -40,6 +40,7 @@ __all__ = [
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "AirflowTaskTimeout",
+    "DagBag",
     "DagSerialization",
     "TaskDeferred",
     "needs_airflow",

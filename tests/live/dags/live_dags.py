@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow.sdk import DAG, task
 
+from airflow_provider_adfruns.operators.cleanup import AdfCleanUpOperator
 from airflow_provider_adfruns.operators.rerun import AdfRerunTumblingWindowRunsOperator
 from airflow_provider_adfruns.sensors.cancel_complete import AdfCancelCompleteSensor
 
@@ -15,7 +16,7 @@ NIGHT: dict[str, Any] = {
     "window_end": "{{ params.window_end }}",
     "poll_interval": 2,
 }
-RETRIED = {"retries": 3, "retry_delay": timedelta(seconds=1)}
+RETRIED: dict[str, Any] = {"retries": 3, "retry_delay": timedelta(seconds=1)}
 
 
 def live_dag(dag_id: str, **params: Any) -> DAG:
@@ -24,18 +25,24 @@ def live_dag(dag_id: str, **params: Any) -> DAG:
     return DAG(dag_id, schedule=None, start_date=start_date, tags=["live"], params=params)
 
 
-def rerun(dag_id: str, **parameters: Any) -> None:
-    """Make a DAG that reruns the windows of one trigger."""
+def rerun(dag_id: str, *, cleaned_up: bool = False, **parameters: Any) -> None:
+    """Make a DAG that reruns the windows of one trigger.
+
+    :param cleaned_up: it has a teardown that cancels what the task has started.
+    """
     with live_dag(dag_id, trigger_name="hourly", window_start="", window_end=""):
-        AdfRerunTumblingWindowRunsOperator(
+        windows = AdfRerunTumblingWindowRunsOperator(
             task_id="rerun",
             trigger_name="{{ params.trigger_name }}",
             **{**NIGHT, "deferrable": True, **parameters},
         )
+        if cleaned_up:
+            windows >> AdfCleanUpOperator(task_id="clean_up", poll_interval=2).as_teardown()
 
 
 rerun("live_rerun")
 rerun("live_rerun_retried", **RETRIED)
+rerun("live_rerun_cleaned_up", cleaned_up=True)
 rerun("live_rerun_deadline", timeout=300)
 rerun("live_rerun_on_worker", deferrable=False, execution_timeout=timedelta(seconds=15))
 rerun("live_rerun_on_worker_retried", deferrable=False, execution_timeout=timedelta(seconds=15), **RETRIED)
