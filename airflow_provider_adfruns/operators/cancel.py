@@ -390,7 +390,8 @@ class AdfCancelWaitingTriggerRunOperator(_CancelOperator):
 
     def watched(self, report: reports.CancelReport) -> dict[str, Any]:
         """Say what has to be final."""
-        return {**super().watched(report), "trigger_name": self.trigger_name}
+        names = [each.name for each in report.runs]  # as the service writes it
+        return {**super().watched(report), "trigger_name": names[0] if names else self.trigger_name}
 
 
 def _one_of(kind: type[_Choice], value: str, parameter: str) -> _Choice:
