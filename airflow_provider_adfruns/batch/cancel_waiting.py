@@ -64,7 +64,8 @@ async def cancel_waiting_trigger_runs(
     :raises WrongTriggerType: for another kind of trigger.
     :raises InvalidInput: for a range beyond the factory's history.
     """
-    await tumbling_window_trigger(client, selection.trigger_name)
+    trigger = await tumbling_window_trigger(client, selection.trigger_name)
+    selection = replace(selection, trigger_name=trigger.name)  # queries may mind the case
     selection.check_history(await client.now())
     plan = plan_cancels(await read_history(client, selection), selection)
     _check_plan(client, plan, selection, on_running)

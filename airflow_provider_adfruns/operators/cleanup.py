@@ -13,14 +13,13 @@ from airflow_provider_adfruns.results import whole_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
 
     from airflow.sdk import Context
 
-    from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.batch import cancel_report as reports
     from airflow_provider_adfruns.batch import cleanup as cleanups
     from airflow_provider_adfruns.batch import started as starts
+    from airflow_provider_adfruns.operators.cancel import Request
 else:
     cleanups = Lazily("airflow_provider_adfruns.batch.cleanup")
     starts = Lazily("airflow_provider_adfruns.batch.started")
@@ -90,15 +89,11 @@ class AdfCleanUpOperator(_CancelOperator):
         """Return the page of all pipeline runs."""
         return "pipelineruns"
 
-    async def request(
-        self, client: FactoryClient, deadline: datetime, *, dry_run: bool
-    ) -> reports.CancelReport:
-        """Ask for the cancels; all of them, whatever the time."""
-        return await cleanups.cancel_started(
-            client,
-            self._begun_by or starts.Started(),
-            deadline=deadline if self.wait_for_completion else None,
-            dry_run=dry_run,
+    def request(self, *, dry_run: bool) -> Request:
+        """Return what asks for the cancels, for all of them whatever the time."""
+        begun_by = self._begun_by or starts.Started()
+        return lambda client, deadline: cleanups.cancel_started(
+            client, begun_by, deadline=deadline if self.wait_for_completion else None, dry_run=dry_run
         )
 
     def watched(self, report: reports.CancelReport) -> dict[str, Any]:

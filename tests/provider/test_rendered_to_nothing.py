@@ -39,7 +39,8 @@ def test_a_condition_whose_xcom_is_empty_does_not_widen_the_selection(
 ) -> None:
     emulator = factory(FAMILY)
     with DAG("widened", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
-        AdfCancelPipelineRunOperator(task_id="cancel", pipeline_names="load", trigger_run_id=choose())
+        chosen: Any = choose()
+        AdfCancelPipelineRunOperator(task_id="cancel", pipeline_names="load", trigger_run_id=chosen)
     assert run_dag(dag).states == {"choose": "success", "cancel": "failed"}
     assert writes(emulator) == []
 
