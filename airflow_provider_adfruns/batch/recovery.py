@@ -222,8 +222,9 @@ async def rerun_pipeline_runs(
 
     async def one(run_id: str) -> RecoveryOutcome:
         outcome = RecoveryOutcome(run_id)
-        if stopped and not isinstance(stopped[0], WaitTimedOut):  # at a deadline an earlier try's are found
-            return replace(outcome, problem=f"it was not looked at: {stopped[0]}")
+        hindered = [each for each in stopped if not isinstance(each, WaitTimedOut)]
+        if hindered:  # at a deadline an earlier try's are found
+            return replace(outcome, problem=f"it was not looked at: {hindered[0]}")
         try:
             run = await client.get_pipeline_run(run_id)
             new_run_id = None if dry_run else chosen_id(batch, run_id)
@@ -241,9 +242,8 @@ async def rerun_pipeline_runs(
             stopped.append(error)
             return replace(outcome, new_run_id=None, problem=f"it was not rerun: {error}")
         except AdfRunsError as error:  # whether an earlier try has rerun it was not asked either
-            return replace(
-                outcome, new_run_id=None if dry_run else chosen_id(batch, run_id), problem=str(error)
-            )
+            chosen = None if dry_run else chosen_id(batch, run_id)
+            return replace(outcome, new_run_id=chosen, problem=str(error))
 
     outcomes = await at_once(one(run_id) for run_id in run_ids)
     if stopped and all(each.status_before is None for each in outcomes):
