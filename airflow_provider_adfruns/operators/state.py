@@ -57,7 +57,12 @@ class TaskLedger:
             return None
 
     def keep(self, ledger: Ledger) -> KeptLedger:
-        """Keep the ledger, and each change of it from now on."""
+        """Keep the ledger, and each change of it from now on.
+
+        :raises WritesStopped: if another try has begun a batch since this one has asked.
+        """
+        if not self._is_unreadable and self._kept().get("phase") != Phase.FINISHED:
+            self._check_own()
         self._write(ledger)
         return KeptLedger(ledger, self._write, self._check_own)
 
@@ -75,12 +80,15 @@ class TaskLedger:
 
         :raises WritesStopped: if one has.
         """
-        known = self._store.get(LEDGER_KEY, None) if self._store is not None else None
-        owner = known.get("owner") if isinstance(known, dict) else None
+        owner = self._kept().get("owner")
         if owner is not None and owner != self.owner:
             raise WritesStopped(
                 f"try {owner} has taken up the batch of windows, so that try {self.owner} sends nothing more."
             )
+
+    def _kept(self) -> dict[str, Any]:
+        known = self._store.get(LEDGER_KEY, None) if self._store is not None else None
+        return known if isinstance(known, dict) else {}
 
     def _write(self, ledger: Ledger) -> None:
         if self._store is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -74,3 +75,22 @@ def test_a_try_that_comes_back_from_the_triggerer_sends_nothing_of_a_batch_that_
     with pytest.raises(WritesStopped, match="has taken up the batch"):
         undead.resume(deferral, event)
     assert len(sent(emulator)) == before
+
+
+def test_a_try_that_plans_for_too_long_leaves_the_batch_to_the_one_that_has_begun_it_meanwhile(
+    factory: Start, monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    emulator = factory(night())
+    get_trigger = FactoryClient.get_trigger
+
+    async def meanwhile(self: FactoryClient, trigger_name: str) -> Trigger:
+        monkeypatch.setattr(FactoryClient, "get_trigger", get_trigger)
+        with ThreadPoolExecutor(1) as worker:
+            worker.submit(task(2, store, deferrable=True, max_in_flight=4).defer).result()
+        return await get_trigger(self, trigger_name)
+
+    monkeypatch.setattr(FactoryClient, "get_trigger", meanwhile)
+    with pytest.raises(WritesStopped, match="#2 has taken up the batch"):
+        task(1, store).run()
+    assert len(sent(emulator)) == 4
+    assert store.get(LEDGER_KEY)["owner"].endswith("#2")
