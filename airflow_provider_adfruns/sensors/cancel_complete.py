@@ -92,9 +92,9 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         for longer are looked at, which costs a query each.
     :param cancel_requested_at: when the cancel was asked for: an aware datetime or ISO 8601 with an offset.
         Default: when each run became Canceling, which a look has to see. (templated)
-    :param on_stuck: about stuck and violated runs: ``wait`` on (default), after one warning a run (at each look
-        with ``mode="reschedule"``, which remembers nothing); ``cancel_again``, each run by itself, and again
-        after each further ``stuck_after``; or ``fail``. (templated)
+    :param on_stuck: about stuck and violated runs: ``wait`` on (default), after one warning a run, with
+        ``mode="reschedule"`` at each look; ``cancel_again``, each run by itself, and again after each further
+        ``stuck_after``; or ``fail``. (templated)
     :param cancel_report: what the task that has cancelled the runs left in XCom, such as ``cancel.output``:
         the ids of its requests go with the evidence. (templated)
     :param evidence_path: write the evidence here instead of to XCom, which then has the path: a file, or a
