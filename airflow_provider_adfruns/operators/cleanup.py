@@ -36,6 +36,7 @@ class AdfCleanUpOperator(_CancelOperator):
 
     As a teardown (``.as_teardown()``) it does not hide that the DAG run has failed. Airflow leaves a teardown
     out whose ``setups`` have not succeeded: what may fail or be killed stands before it, and is none of them.
+    ``timeout`` and ``deadline`` end its wait alone: all that it has found is cancelled.
 
     :param task_ids: the tasks, one or many; mapped tasks with all their instances. Default: all tasks
         upstream of this one. (templated)
