@@ -6,9 +6,9 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adfruns._lazily import Lazily
-from airflow_provider_adfruns.adf.errors import AdfRunsError
+from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
-from airflow_provider_adfruns.operators.cleanup import check_task_ids, xcoms_of
+from airflow_provider_adfruns.operators.cleanup import check_known, check_task_ids, xcoms_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,7 +53,12 @@ def cancel_runs_of_dag_run(
         if ti is None:
             log.error("Airflow names no task instance to this callback, so no run can be found or cancelled.")
             return
-        started = starts.started_by(xcoms_of(ti, chosen or sorted(context["dag"].task_ids)))
+        known = sorted(context["dag"].task_ids)
+        try:
+            check_known(chosen or (), known)
+        except InvalidInput:
+            log.exception("What these tasks have started is not found; what the others have is cancelled.")
+        started = starts.started_by(xcoms_of(ti, chosen or known))
         if not started:
             log.info("No task has left a run in XCom; there is nothing to cancel.")
             return

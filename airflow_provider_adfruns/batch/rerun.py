@@ -95,6 +95,7 @@ async def plan_rerun(
     :raises TriggerRunNotFound: if the trigger knows none of the run ids.
     """
     trigger = await tumbling_window_trigger(client, selection.trigger_name)
+    selection = replace(selection, trigger_name=trigger.name)  # queries may mind the case
     if trigger.runtime_state != "Started":
         log.warning(
             "Trigger %r is %s. Whether the service reruns windows of a trigger that is not started is not"
@@ -166,7 +167,8 @@ async def resume_rerun(
     :param ledger: an open batch of the same selection.
     :raises TriggerNotFound: if the trigger has been deleted meanwhile.
     """
-    await tumbling_window_trigger(client, selection.trigger_name)
+    trigger = await tumbling_window_trigger(client, selection.trigger_name)
+    selection = replace(selection, trigger_name=trigger.name)  # as in plan_rerun
     history: dict[str, TriggerRun] = {}
     until = await client.now() + QUERY_LAG_PATIENCE
     while True:

@@ -71,20 +71,12 @@ class AdfCleanUpOperator(_CancelOperator):
             if self.task_ids is None
             else check_task_ids(self.task_ids)
         )
-        self._check_known(task_ids)
+        known = self.dag.task_ids if self.has_dag() else task_ids  # type: ignore[no-untyped-call]
+        check_known(task_ids, known)
         self._begun_by = starts.started_by(xcoms_of(context["ti"], task_ids))
         if not self._begun_by:
             self.log.info("The tasks %s have left no run in XCom; there is nothing to cancel.", task_ids)
         return super().execute(context)
-
-    def _check_known(self, task_ids: Iterable[str]) -> None:
-        """See that the DAG has the tasks. :raises InvalidInput: names those that it does not have."""
-        known = self.dag.task_ids if self.has_dag() else task_ids  # type: ignore[no-untyped-call]
-        if unknown := sorted(set(task_ids) - set(known)):
-            raise InvalidInput(
-                f"task_ids: the DAG has no task {', '.join(unknown)}. Expected ids as the DAG's page shows"
-                " them, those of a task group's tasks with the group's in front ('group.task')."
-            )
 
     def view(self) -> str:
         """Return the page of all pipeline runs."""
@@ -115,6 +107,19 @@ def check_task_ids(task_ids: object) -> list[str]:
             " or no task_ids at all for every task."
         )
     return ids
+
+
+def check_known(task_ids: Iterable[str], known: Iterable[str]) -> None:
+    """See that a DAG has tasks.
+
+    :param known: the ids of all its tasks.
+    :raises InvalidInput: names those that it does not have.
+    """
+    if unknown := sorted(set(task_ids) - set(known)):
+        raise InvalidInput(
+            f"task_ids: the DAG has no task {', '.join(unknown)}. Expected ids as the DAG's page shows them,"
+            " those of a task group's tasks with the group's in front ('group.task')."
+        )
 
 
 def xcoms_of(ti: Any, task_ids: Iterable[str]) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from airflow_provider_adfruns.batch.selection import (
 from airflow_provider_adfruns.operators.base import AdfRunsOperator
 from airflow_provider_adfruns.operators.rerun_pipeline_run import AdfRerunPipelineRunOperator
 from airflow_provider_adfruns.operators.state import TaskLedger
-from airflow_provider_adfruns.parameters import as_bool, count, is_templated, positive
+from airflow_provider_adfruns.parameters import as_bool, count, given, is_templated, positive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -161,6 +161,7 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         self._begun: reports.RerunReport | None = None
         self.fail_if = fail_if
         self.dry_run = dry_run  # type: ignore[assignment,method-assign] # its namesake is never called
+        self._given |= given(self, "statuses")
         check_choice(run_ids, window_start, window_end)
         if not is_templated(trigger_name, run_ids, window_start, window_end):
             select_windows(trigger_name, run_ids, window_start, window_end)

@@ -110,6 +110,18 @@ def test_a_failed_tasks_callback_cancels_what_the_dag_run_has_started(
     assert [call.subject for call in calls(emulator, "PipelineRuns_Cancel")] == ["lone"]
 
 
+def test_a_callback_names_tasks_that_the_dag_does_not_have_and_cancels_for_the_others(
+    factory: Start, run_dag: RunDag, caplog: pytest.LogCaptureFixture
+) -> None:
+    emulator = factory(FAMILY)
+    callback = cancel_runs_of_dag_run(task_ids=["start", "load.strat"])
+    with DAG("clean_misspelt_callback", schedule=None, start_date=START) as dag:
+        start("lone") >> break_down.override(on_failure_callback=callback)()
+    assert run_dag(dag).states["break_down"] == "failed"
+    assert [call.subject for call in calls(emulator, "PipelineRuns_Cancel")] == ["lone"]
+    assert "the DAG has no task load.strat" in caplog.text
+
+
 class DagProcessor:
     """Stands for the process above a DAG's callback, which has the XComs from the database."""
 

@@ -57,6 +57,7 @@ def test_a_condition_whose_xcom_is_empty_does_not_widen_the_selection(
         (AdfCancelPipelineRunOperator, {"run_ids": "lone"}, "factory_name"),
         (AdfCancelPipelineRunOperator, {"run_ids": "lone"}, "resource_group_name"),
         (AdfRerunTumblingWindowRunsOperator, {"trigger_name": "hourly", **NIGHT_RANGE}, "factory_name"),
+        (AdfRerunTumblingWindowRunsOperator, {"trigger_name": "hourly", **NIGHT_RANGE}, "statuses"),
         (AdfCleanUpOperator, {}, "task_ids"),
         (AdfCancelCompleteSensor, {}, "pipeline_run_ids"),
         (AdfCancelCompleteSensor, {**RUNS, "trigger_name": "report"}, "trigger_run_ids"),
