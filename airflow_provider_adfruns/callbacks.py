@@ -6,9 +6,9 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adfruns._lazily import Lazily
-from airflow_provider_adfruns.adf.errors import AdfRunsError
+from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
-from airflow_provider_adfruns.operators.cleanup import check_task_ids, xcoms_of
+from airflow_provider_adfruns.operators.cleanup import check_known, check_task_ids, xcoms_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,10 +34,11 @@ def cancel_runs_of_dag_run(
     """Make an ``on_failure_callback`` that cancels what tasks of the DAG run have started.
 
     It asks for the cancels and does not wait for their end; ``AdfCleanUpOperator`` as a teardown does. What
-    was started is read from XCom as there. On a task Airflow calls it in the task's own process. On a DAG
-    Airflow calls it in the DAG processor, where it needs the task instance of which Airflow 3.3 tells; where
-    there is none, it only says so in the log. (``dag.test()`` gives a DAG's callbacks no XComs.) What goes
-    wrong is logged and never raised, so that nothing hides the failure itself.
+    was started is read from XCom as there. On a task Airflow calls it in the task's own process; on a DAG,
+    and on a task whose process has died, in the DAG processor, which ends it after ``[dag_processor]
+    dag_file_processor_timeout``. Where Airflow names no task instance to it, as for a DAG run none of whose
+    tasks has failed, it only says so in the log. (``dag.test()`` gives a DAG's callbacks no XComs.) What the
+    factory refuses is logged and not raised; whatever else goes wrong, Airflow logs.
 
     :param task_ids: the tasks, one or many; default all tasks of the DAG.
     :param azure_data_factory_conn_id: a connection of type ``adf_runs`` or ``azure_data_factory``.
@@ -52,7 +53,12 @@ def cancel_runs_of_dag_run(
         if ti is None:
             log.error("Airflow names no task instance to this callback, so no run can be found or cancelled.")
             return
-        started = starts.started_by(xcoms_of(ti, chosen or sorted(context["dag"].task_ids)))
+        known = sorted(context["dag"].task_ids)
+        try:
+            check_known(chosen or (), known)
+        except InvalidInput:
+            log.exception("What these tasks have started is not found; what the others have is cancelled.")
+        started = starts.started_by(xcoms_of(ti, chosen or known))
         if not started:
             log.info("No task has left a run in XCom; there is nothing to cancel.")
             return

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from airflow_provider_adfruns.adf.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def positive(value: object, parameter: str) -> float:
@@ -35,6 +40,29 @@ def is_templated(*values: object) -> bool:
         ):
             return True
     return False
+
+
+def given(task: object, *names: str) -> frozenset[str]:
+    """Return which of a task's parameters its author has given, for ``check_given`` when it runs."""
+    return frozenset(name for name in names if getattr(task, name) is not None)
+
+
+def check_given(task: object, names: Iterable[str]) -> None:
+    """See that what a DAG's author has given is there still, now that templates are rendered.
+
+    A condition that falls away would make the task act on more than was meant, or on another factory.
+
+    :param names: parameters that had a value when the DAG was parsed.
+    :raises InvalidInput: names the parameter that has come to nothing.
+    """
+    for name in sorted(names):
+        value = getattr(task, name)
+        if value is None or value == "None":
+            raise InvalidInput(
+                f"{name}: the template or XCom that it is taken from has come to {value!r}, which would mean"
+                " that it is not given. Expected a value; check the task or variable that it is taken from,"
+                " or leave the parameter out."
+            )
 
 
 def as_bool(value: object, parameter: str) -> bool:

@@ -183,6 +183,10 @@ def free_ports(count: int) -> list[int]:
 
 
 def is_free(port: int) -> bool:
-    """Say whether nobody listens on a port of 127.0.0.1."""
-    with socket.socket() as probe:
+    """Say whether nobody listens on a port of 127.0.0.1, neither for connections nor for packets."""
+    with socket.socket() as probe, socket.socket(type=socket.SOCK_DGRAM) as taker:
+        try:
+            taker.bind(("127.0.0.1", port))
+        except OSError:
+            return False
         return probe.connect_ex(("127.0.0.1", port)) != 0

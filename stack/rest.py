@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -65,14 +66,17 @@ class AirflowRest:
             raise StackError("\n".join(f"{each['filename']}: {each['stack_trace']}" for each in errors))
         return {dag["dag_id"] for dag in self.call("GET", "/dags?limit=100")["dags"]}
 
-    def connect(self, conn_id: str, connection: Mapping[str, Any], extra: str) -> None:
+    def connect(self, conn_id: str, connection: Mapping[str, Any]) -> None:
         """Make a connection.
 
-        :param connection: the keyword arguments of Airflow's ``Connection``, without ``extra``.
-        :param extra: its extra fields as JSON.
+        :param connection: the keyword arguments of Airflow's ``Connection``.
         """
-        body = {"connection_id": conn_id, **connection, "extra": extra}
+        body = {"connection_id": conn_id, **connection, "extra": json.dumps(connection["extra"])}
         self.call("POST", "/connections", body)
+
+    def disconnect(self, conn_id: str) -> None:
+        """Delete a connection."""
+        self.call("DELETE", f"/connections/{conn_id}")
 
     def unpause(self, dag_id: str) -> None:
         """Let a DAG's runs run."""
@@ -154,6 +158,11 @@ class DagRun:
         """Return what a task has left in XCom."""
         path = f"{self._path}/taskInstances/{task_id}/xcomEntries/{key}?map_index={map_index}"
         return self._rest.call("GET", f"{path}&deserialize=false")["value"]
+
+    def links(self, task_id: str, map_index: int = -1) -> dict[str, str | None]:
+        """Return a task's links to elsewhere, by their names."""
+        path = f"{self._path}/taskInstances/{task_id}/links?map_index={map_index}"
+        return dict(self._rest.call("GET", path)["extra_links"])
 
     def log(self, task_id: str, try_number: int, map_index: int = -1) -> str:
         """Return a try's log."""

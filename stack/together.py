@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 from contextlib import ExitStack, contextmanager
@@ -46,8 +45,7 @@ def airflow_and_factory(
         stack.enter_context(_one_signal_ends())
         factory = stack.enter_context(local_factory(scenario, clock=clock, logs=home, port=factory_port))
         airflow = stack.enter_context(real_airflow(home / "airflow", dag_folders, settings, airflow_port))
-        fields = {key: value for key, value in factory.connection.items() if key != "extra"}
-        airflow.rest.connect(CONN_ID, fields, json.dumps(factory.connection["extra"]))
+        airflow.rest.connect(CONN_ID, factory.connection)
         yield airflow, factory
 
 

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 
 # Recorded ids are GUIDs or digits with "CU"; one recording shows the service accepting any word.
 _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_GUID = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
+_TRIGGER_RUN_ID = re.compile(r"[0-9]+[Cc][Uu][0-9]+")
 # The published spec's patterns for factories, pipelines and triggers.
 _FACTORY = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*")
 _NAME = re.compile(r"[A-Za-z0-9_][^<>*#.%&:\\+?/\r\n]{0,259}")
 _RESOURCE_GROUP = re.compile(r"[\w().-]{0,89}[\w()-]")
-_SUBSCRIPTION = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
 
 
 def is_run_id(value: str) -> bool:
@@ -25,7 +26,9 @@ def is_run_id(value: str) -> bool:
 
 
 def check_run_id(value: object, parameter: str = "run_id") -> str:
-    """Return the id of a pipeline run or trigger run.
+    """Return the id of a pipeline run or trigger run, in the case in which the service writes it.
+
+    The API's paths do not mind the case, so two spellings would be the same run twice.
 
     :param value: the id as given.
     :param parameter: the parameter's name, for the message.
@@ -38,7 +41,9 @@ def check_run_id(value: object, parameter: str = "run_id") -> str:
             "'2f7fdb90-5df1-4b8e-ac2f-064cfa58202b' (pipeline run) or '08584840394298588566218403359CU37' "
             "(trigger run). Copy the id alone, not the run's URL."
         )
-    return value
+    if _GUID.fullmatch(value):
+        return value.lower()
+    return value.upper() if _TRIGGER_RUN_ID.fullmatch(value) else value
 
 
 def check_run_ids(values: Iterable[object], parameter: str = "run_ids") -> tuple[str, ...]:
@@ -52,15 +57,15 @@ def check_run_ids(values: Iterable[object], parameter: str = "run_ids") -> tuple
             f"{parameter}: the list is empty. Expected at least one run id. If an empty list is normal here, "
             "put a ShortCircuitOperator in front of this task."
         )
-    bad = []
+    run_ids, bad = [], []
     for value in given:
         try:
-            check_run_id(value, parameter)
+            run_ids.append(check_run_id(value, parameter))
         except InvalidInput as error:
             bad.append(str(error))
     if bad:
         raise InvalidInput("\n".join(bad))
-    return tuple(dict.fromkeys(str(value) for value in given))
+    return tuple(dict.fromkeys(run_ids))
 
 
 def _check(pattern: re.Pattern[str], value: object, parameter: str, expected: str) -> str:
@@ -111,4 +116,4 @@ def check_resource_group_name(value: object) -> str:
 
 def check_subscription_id(value: object) -> str:
     """Return the subscription's id. :raises InvalidInput: if it is no GUID."""
-    return _check(_SUBSCRIPTION, value, "subscriptionId", "the subscription's GUID")
+    return _check(_GUID, value, "subscriptionId", "the subscription's GUID")

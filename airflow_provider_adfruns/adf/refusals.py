@@ -65,9 +65,11 @@ def translate(
     specific = _specific(status, code, message, action, connection, not_found)
     if specific is not None:
         return specific
-    if judge_answer(status) is Verdict.AMBIGUOUS:
-        if write:
-            return unknown(action, said)
+    is_ambiguous = judge_answer(status) is Verdict.AMBIGUOUS
+    is_success = 200 <= status < 300  # noqa: PLR2004 - another than the service's own, which is 200
+    if write and (is_ambiguous or is_success):
+        return unknown(action, said)
+    if is_ambiguous:
         return Unreachable(
             f"{action}: the service kept answering {said}. Nothing was changed; try again later."
         )

@@ -18,6 +18,7 @@ from airflow_provider_adfruns.adf.pause import pause
 from airflow_provider_adfruns.adf.queries import RunFilter
 from airflow_provider_adfruns.batch.cancel import MOST_SENDS, cancel_run
 from airflow_provider_adfruns.batch.cancel_report import CancelOutcome, CancelReport
+from airflow_provider_adfruns.batch.deadline import is_over
 from airflow_provider_adfruns.batch.plan import CancelPlan, Exclusion, plan_cancels
 from airflow_provider_adfruns.batch.report import skipped_json, some
 from airflow_provider_adfruns.batch.rerun import read_history, tumbling_window_trigger
@@ -26,6 +27,7 @@ from airflow_provider_adfruns.batch.watch import AHEAD, QUERY_LAG_PATIENCE, at_o
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.adf.model import Window
@@ -39,7 +41,12 @@ _STARTED_MEANWHILE = "it has begun to run since the first look, and on_running i
 
 
 async def cancel_waiting_trigger_runs(
-    client: FactoryClient, selection: WindowSelection, on_running: OnRunning, *, dry_run: bool = False
+    client: FactoryClient,
+    selection: WindowSelection,
+    on_running: OnRunning,
+    *,
+    deadline: datetime | None = None,
+    dry_run: bool = False,
 ) -> CancelReport:
     """Cancel trigger runs that wait on their dependencies.
 
@@ -50,17 +57,19 @@ async def cancel_waiting_trigger_runs(
     :param selection: which runs of which trigger.
     :param on_running: what to do about runs that are running already; ``fail`` raises before anything is
         cancelled, and names those that begin to run only later in the report.
+    :param deadline: send nothing from then on, in the service's time; None for no end.
     :param dry_run: only plan.
     :raises WrongState: for running runs with ``on_running='fail'``; names them.
     :raises TriggerRunNotFound: if the trigger knows none of the run ids.
     :raises WrongTriggerType: for another kind of trigger.
     :raises InvalidInput: for a range beyond the factory's history.
     """
-    await tumbling_window_trigger(client, selection.trigger_name)
+    trigger = await tumbling_window_trigger(client, selection.trigger_name)
+    selection = replace(selection, trigger_name=trigger.name)  # queries may mind the case
     selection.check_history(await client.now())
     plan = plan_cancels(await read_history(client, selection), selection)
     _check_plan(client, plan, selection, on_running)
-    work = _WaitingCancel(client, selection, on_running)
+    work = _WaitingCancel(client, selection, on_running, deadline)
     work.skipped = {each.run_id or "": each for each in plan.exclusions}
     if dry_run:
         work.skip_running(plan.running)
@@ -126,6 +135,7 @@ class _WaitingCancel:
     client: FactoryClient
     selection: WindowSelection
     on_running: OnRunning
+    deadline: datetime | None
     outcomes: dict[str, CancelOutcome] = field(default_factory=dict)
     skipped: dict[str, Exclusion] = field(default_factory=dict)
     problem: str = ""
@@ -150,6 +160,9 @@ class _WaitingCancel:
             if not waiting and not running:
                 return
             await self._cancel(waiting, running)
+            if await is_over(self.client, self.deadline):
+                self.problem = f"the deadline {self.deadline} came while there were new windows that wait"
+                return
         self.problem = f"after {_MOST_LOOKS} looks there are still new windows. Stop the trigger first."
 
     async def _cancel(self, waiting: Sequence[TriggerRun], running: Sequence[TriggerRun]) -> None:
@@ -199,6 +212,9 @@ class _WaitingCancel:
 
         :return: the doubt that is left, if any; else the outcome is kept.
         """
+        if await is_over(self.client, self.deadline):
+            self._note(run, f"the deadline {self.deadline} came before its cancel was sent")
+            return None
         try:
             await self.client.cancel_trigger_run(run.trigger_name, run.trigger_run_id)
         except (NotWaitingOnDependency, OutcomeUnknown) as error:
@@ -274,7 +290,9 @@ class _WaitingCancel:
             )
         except AdfRunsError as error:
             return replace(outcome, problem=f"the pipeline runs it started could not be read: {error}")
-        parts = await at_once(cancel_run(self.client, each, is_recursive=True) for each in pipelines)
+        parts = await at_once(
+            cancel_run(self.client, each, is_recursive=True, deadline=self.deadline) for each in pipelines
+        )
         problems = [f"pipeline run {part.run_id}: {part.problem}" for part in parts if part.problem]
         if not parts and not now.status.is_final:
             problems.append(f"it is {now.status} without a pipeline run that could be cancelled")

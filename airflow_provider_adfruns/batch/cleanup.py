@@ -47,13 +47,19 @@ async def cancel_started(
         f"what the task with the report {file} has started is not known, for the file cannot be read"
         for file in started.in_files
     ]
+    problems += [
+        f"what a task has started is not known, for its report in XCom cannot be read: {text}"
+        for text in started.unreadable
+    ]
     parts = [await _cancel_pipeline_runs(client, started.pipeline_run_ids, dry_run=dry_run)]
     for rerun in started.reruns:
         try:
-            parts += await _cancel_rerun(client, rerun, problems, dry_run=dry_run)
+            await _cancel_rerun(client, rerun, parts, problems, dry_run=dry_run)
         except AdfRunsError as error:
             problems.append(f"the reruns of trigger {rerun.trigger_name!r} are not all cancelled: {error}")
-    outcomes = {each.run_id: each for part in parts for each in part.runs}
+    outcomes: dict[str, CancelOutcome] = {}
+    for each in (run for part in parts for run in part.runs):
+        outcomes.setdefault(each.run_id, each)  # to a second task that names it, it was cancelled already
     if deadline is not None and not dry_run:
         outcomes |= await _ended(client, list(outcomes.values()), deadline, problems)
     problems += [part.problem for part in parts if part.problem]
@@ -62,10 +68,17 @@ async def cancel_started(
 
 
 async def _cancel_rerun(
-    client: FactoryClient, rerun: RerunReport, problems: list[str], *, dry_run: bool
-) -> list[CancelReport]:
-    """Cancel what a batch has started: what runs first, since what waits costs nothing yet."""
-    parts = []
+    client: FactoryClient,
+    rerun: RerunReport,
+    parts: list[CancelReport],
+    problems: list[str],
+    *,
+    dry_run: bool,
+) -> None:
+    """Cancel what a batch has started: what runs first, since what waits costs nothing yet.
+
+    :param parts: the reports of what was done are added, so that those before an error are kept.
+    """
     own = await _own_runs(client, rerun, problems)
     run_ids = [run_id for run in own for run_id in run.triggered_pipelines.values()]
     parts.append(await _cancel_pipeline_runs(client, run_ids, dry_run=dry_run))
@@ -73,7 +86,6 @@ async def _cancel_rerun(
         selection = WindowSelection(rerun.trigger_name, waiting, None)
         on_running = OnRunning.CANCEL_PIPELINE_RUNS
         parts.append(await cancel_waiting_trigger_runs(client, selection, on_running, dry_run=dry_run))
-    return parts
 
 
 async def _own_runs(client: FactoryClient, report: RerunReport, problems: list[str]) -> list[TriggerRun]:

@@ -26,3 +26,8 @@ async def refuse_past(client: FactoryClient, deadline: datetime | None) -> None:
             f"deadline: {deadline.isoformat()} is over; the service's clock says {now.isoformat()}. Nothing"
             " was changed. Expected a time to come."
         )
+
+
+async def is_over(client: FactoryClient, deadline: datetime | None) -> bool:
+    """Say whether nothing more is to be sent, by the service's clock. :param deadline: None for none."""
+    return deadline is not None and await client.now() >= deadline

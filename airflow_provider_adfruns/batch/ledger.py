@@ -12,14 +12,16 @@ import json
 import zlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from enum import IntEnum, StrEnum
+from enum import IntFlag, StrEnum
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from airflow_provider_adfruns.adf.model import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+_Value = TypeVar("_Value")
 
 LEDGER_KEY = "adfruns_rerun"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -34,12 +36,12 @@ class Phase(StrEnum):
     FINISHED = "finished"
 
 
-class _Mark(IntEnum):
+class _Mark(IntFlag):
     """What is known of a window beside its place."""
 
-    NONE = 0
     THEIRS = 1
     AGAIN = 2
+    FRESH = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class Ledger:
     :param cleared_at: the service's time when ``again`` was found, None if the task was never cleared.
     :param max_tries: the task instance's. Airflow raises it when a person clears a task, and leaves it alone
         when it retries by itself (read in 3.1.8 and 3.3.2).
+    :param fresh: windows whose run to be rerun began so shortly before the plan that, had the plan not been
+        shown it, it would be somebody's rerun.
     """
 
     batch_id: str
@@ -74,6 +78,7 @@ class Ledger:
     again: frozenset[Window] = frozenset()
     cleared_at: datetime | None = None
     max_tries: int = 0
+    fresh: frozenset[Window] = frozenset()
 
     @property
     def is_open(self) -> bool:
@@ -125,29 +130,43 @@ class Ledger:
         }
 
     def _mark(self, window: Window) -> int:
-        if window in self.theirs:
-            return _Mark.THEIRS
-        return _Mark.AGAIN if window in self.again else _Mark.NONE
+        marks = (
+            (_Mark.THEIRS, self.theirs),
+            (_Mark.AGAIN, self.again),
+            (_Mark.FRESH, self.fresh),
+        )
+        return sum(mark for mark, windows in marks if window in windows)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Read what ``to_json`` wrote."""
+        """Read what ``to_json`` wrote.
+
+        :raises ValueError: for anything else, such as what another version of this package has written.
+        """
+        try:
+            return cls._read(data)
+        except (LookupError, TypeError, ArithmeticError, zlib.error) as error:
+            raise ValueError(repr(error)) from error
+
+    @classmethod
+    def _read(cls, data: Mapping[str, Any]) -> Self:
         windows = unpack(data["windows"])
         marked = list(zip(windows, _flat(_widened(data["marks"])), strict=True))
         cleared_at = data["cleared_at"]
         return cls(
-            data["batch_id"],
-            data["selection"],
-            datetime.fromisoformat(data["planned_at"]),
+            _checked(str, data["batch_id"]),
+            _checked(str, data["selection"]),
+            _instant(data["planned_at"]),
             windows,
             Phase(data["phase"]),
-            data["owner"],
-            data["newest_first"],
-            data["handed"],
-            frozenset(window for window, mark in marked if mark == _Mark.THEIRS),
-            frozenset(window for window, mark in marked if mark == _Mark.AGAIN),
-            datetime.fromisoformat(cleared_at) if cleared_at else None,
-            data["max_tries"],
+            _checked(str, data["owner"]),
+            _checked(bool, data["newest_first"]),
+            _count(data["handed"]),
+            frozenset(window for window, mark in marked if mark & _Mark.THEIRS),
+            frozenset(window for window, mark in marked if mark & _Mark.AGAIN),
+            None if cleared_at is None else _instant(cleared_at),
+            _count(data["max_tries"]),
+            frozenset(window for window, mark in marked if mark & _Mark.FRESH),
         )
 
 
@@ -156,11 +175,13 @@ class KeptLedger:
 
     :param ledger: as it is kept now.
     :param keep: writes it where it outlives the try.
+    :param check: sees that the batch is still the try's, and raises ``WritesStopped`` if it is not.
     """
 
-    def __init__(self, ledger: Ledger, keep: Callable[[Ledger], None]) -> None:
+    def __init__(self, ledger: Ledger, keep: Callable[[Ledger], None], check: Callable[[], None]) -> None:
         self.ledger = ledger
         self._keep = keep
+        self._check = check
         self._places = {window: place for place, window in enumerate(ledger.in_order, start=1)}
         self._block = max(1, -(-len(ledger.windows) // _WRITES_A_BATCH))
 
@@ -169,7 +190,9 @@ class KeptLedger:
 
         :param windows: the next ones in the order of submission.
         :param theirs: all that somebody else was seen to have rerun.
+        :raises WritesStopped: if another try has taken up the batch, also where there is nothing to note.
         """
+        self._check()
         last = max((self._places[window] for window in windows), default=0)
         if last > self.ledger.handed:
             up_to = min(len(self._places), -(-last // self._block) * self._block)
@@ -178,7 +201,8 @@ class KeptLedger:
             self._write(replace(self.ledger, handed=up_to, theirs=others, again=again))
 
     def move_to(self, phase: Phase) -> None:
-        """Note how far the batch came."""
+        """Note how far the batch came. :raises WritesStopped: see ``hand``."""
+        self._check()
         self._write(self.ledger.moved_to(phase))
 
     def _write(self, ledger: Ledger) -> None:
@@ -213,6 +237,26 @@ def unpack(text: str) -> tuple[Window, ...]:
         start += timedelta(seconds=step)
         windows.append(Window(start, start + timedelta(seconds=length)))
     return tuple(windows)
+
+
+def _checked(kind: type[_Value], value: object) -> _Value:
+    if type(value) is not kind:
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value
+
+
+def _count(value: object) -> int:
+    number = _checked(int, value)
+    if number < 0:
+        raise ValueError(f"{number} is below zero")
+    return number
+
+
+def _instant(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return time
 
 
 def _squeezed(text: str) -> str:

@@ -12,6 +12,7 @@ from airflow_provider_adfruns.batch.clearing import reopen
 from airflow_provider_adfruns.batch.deadline import refuse_past
 from airflow_provider_adfruns.batch.ledger import Ledger, Phase, fingerprint
 from airflow_provider_adfruns.batch.rerun import plan_rerun, resume_rerun
+from airflow_provider_adfruns.batch.watch import QUERY_LAG_PATIENCE
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,10 +26,16 @@ log = logging.getLogger(__name__)
 
 
 class Batch(NamedTuple):
-    """A batch that is to be submitted."""
+    """A batch that is to be submitted.
+
+    :param is_taken_up: an earlier try has begun it.
+    :param is_cleared: and a person has cleared the task since: ``after_clear`` comes first.
+    """
 
     ledger: Ledger
     report: RerunReport
+    is_taken_up: bool = False
+    is_cleared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,21 @@ async def open_batch(client: FactoryClient, asked: Asked, known: Ledger | None, 
         }
     )
     if known is not None and known.is_open and known.selection == selection and not asked.dry_run:
-        return await _take_up(client, asked, known, this)
+        log.info(
+            "Taking up batch %s, planned at %s, which try %s left while %s: %d windows",
+            known.batch_id,
+            known.planned_at,
+            known.owner,
+            known.phase,
+            len(known.windows),
+        )
+        report = await resume_rerun(client, asked.selection, asked.statuses, known)
+        return Batch(
+            known.taken_up(this.owner, known.max_tries),
+            report,
+            is_taken_up=True,
+            is_cleared=this.max_tries != known.max_tries,
+        )
     await refuse_past(client, asked.deadline)
     report = await plan_rerun(
         client,
@@ -97,24 +118,23 @@ async def open_batch(client: FactoryClient, asked: Asked, known: Ledger | None, 
         this.owner,
         newest_first=asked.newest_first,
         max_tries=this.max_tries,
+        fresh=frozenset(
+            outcome.window
+            for outcome in report.windows
+            if outcome.ran_at >= report.planned_at - QUERY_LAG_PATIENCE
+        ),
     )
     return Batch(ledger, report)
 
 
-async def _take_up(client: FactoryClient, asked: Asked, known: Ledger, this: Try) -> Batch:
-    """Resume an open batch; after a person's clear rerun once more what has been cancelled."""
-    log.info(
-        "Taking up batch %s, planned at %s, which try %s left while %s: %d windows",
-        known.batch_id,
-        known.planned_at,
-        known.owner,
-        known.phase,
-        len(known.windows),
-    )
-    report = await resume_rerun(client, asked.selection, asked.statuses, known)
-    if this.max_tries != known.max_tries:
-        log.info("The task was cleared: reruns of the batch that were cancelled are sent once more")
-        until = await client.now() + timedelta(seconds=this.patience_seconds)
-        known = await reopen(client, report, known, until)
-        report = await resume_rerun(client, asked.selection, asked.statuses, known)
-    return Batch(known.taken_up(this.owner, this.max_tries), report)
+async def after_clear(client: FactoryClient, asked: Asked, batch: Batch, this: Try) -> Batch:
+    """Rerun once more what has been cancelled of a batch that was taken up after a person's clear.
+
+    :param batch: as ``open_batch`` returned it.
+    :raises AdfRunsError: see ``resume_rerun``.
+    """
+    log.info("The task was cleared: reruns of the batch that were cancelled are sent once more")
+    until = await client.now() + timedelta(seconds=this.patience_seconds)
+    ledger = await reopen(client, batch.report, batch.ledger, until)
+    report = await resume_rerun(client, asked.selection, asked.statuses, ledger)
+    return Batch(ledger.taken_up(this.owner, this.max_tries), report, is_taken_up=True)

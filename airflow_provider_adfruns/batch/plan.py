@@ -148,8 +148,7 @@ def _why_not(
         return f"its latest run is not final but {latest.status}"
     allowed = statuses
     if allowed is None:
-        is_named = selection.window_range is None and latest.trigger_run_id in selection.run_ids
-        allowed = FINAL_STATUSES if is_named else DEFAULT_RERUN_STATUSES
+        allowed = FINAL_STATUSES if selection.names(latest) else DEFAULT_RERUN_STATUSES
     if latest.status in allowed:
         return None
     if any(run.status in allowed for run in family if run is not latest):

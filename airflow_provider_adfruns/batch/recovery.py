@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_adfruns.adf.errors import (
     AdfRunsError,
-    AuthenticationFailed,
+    ConnectionProblem,
+    FactoryNotFound,
     OutcomeUnknown,
-    PermissionDenied,
     PipelineRunNotFound,
     WaitTimedOut,
 )
@@ -39,8 +39,9 @@ log = logging.getLogger(__name__)
 _CHOSEN_IDS = uuid.UUID("8f0d3f5e-6a0e-4c55-9a53-3c1f1f0c2b11")
 _TIMES = 3
 _SETTLE_SECONDS = 5.0
-_SAME_FOR_EACH_RUN = (AuthenticationFailed, PermissionDenied, WaitTimedOut)
+_SAME_FOR_EACH_RUN = (ConnectionProblem, FactoryNotFound, WaitTimedOut)
 _CANCEL_LOOK_SECONDS = 10.0
+_NOT_WELL = (PipelineRunStatus.FAILED, PipelineRunStatus.CANCELLED)
 
 
 class RerunFrom(StrEnum):
@@ -84,7 +85,8 @@ class RecoveryOutcome:
 class RecoveryReport:
     """Reruns of pipeline runs, from the request to the end.
 
-    :param stopped: what ended the work early, so that the rest was not tried: sign-in, permission, deadline.
+    :param stopped: what ended the work early, so that the rest was not tried: sign-in, permission, the
+        deadline, or a factory that cannot be talked to.
     """
 
     dry_run: bool
@@ -171,7 +173,7 @@ def chosen_id(batch: str, run_id: str, number: int = 0) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Manner:
-    """How to rerun.
+    """How to rerun; see ``rerun_pipeline_runs``.
 
     :param until: after a person's clear, how long a rerun that is being cancelled is waited for; else None.
     """
@@ -180,6 +182,7 @@ class _Manner:
     rerun_from: RerunFrom
     start_activity_name: str | None
     deadline: datetime | None
+    judged: tuple[str, ...]
     until: datetime | None
 
 
@@ -192,6 +195,7 @@ async def rerun_pipeline_runs(
     start_activity_name: str | None = None,
     dry_run: bool = False,
     deadline: datetime | None = None,
+    judged: tuple[str, ...] = (),
     cleared: bool = False,
     patience_seconds: float = MOST_SECONDS,
 ) -> RecoveryReport:
@@ -204,19 +208,23 @@ async def rerun_pipeline_runs(
     :param rerun_from: where each begins.
     :param start_activity_name: the activity, where ``rerun_from`` says so.
     :param deadline: after this time of the service nothing more is sent; None for no such time.
+    :param judged: earlier batches, which this one makes up for: a run with a rerun in one of them that goes
+        on or has succeeded is not rerun again.
     :param cleared: a person has cleared the task since the batch began: a rerun of it that was cancelled is
         followed by another.
     :param patience_seconds: how long a rerun that is being cancelled is waited for then.
     :raises PipelineRunNotFound: if none of the runs exists.
     """
     stopped: list[AdfRunsError] = []
+    unknown: list[str] = []
     until = await client.now() + timedelta(seconds=patience_seconds) if cleared else None
-    manner = _Manner(batch, rerun_from, start_activity_name, deadline, until)
+    manner = _Manner(batch, rerun_from, start_activity_name, deadline, judged, until)
 
     async def one(run_id: str) -> RecoveryOutcome:
         outcome = RecoveryOutcome(run_id)
-        if stopped and not isinstance(stopped[0], WaitTimedOut):  # at a deadline an earlier try's are found
-            return replace(outcome, problem=f"it was not looked at: {stopped[0]}")
+        hindered = [each for each in stopped if not isinstance(each, WaitTimedOut)]
+        if hindered:  # at a deadline an earlier try's are found
+            return replace(outcome, problem=f"it was not looked at: {hindered[0]}")
         try:
             run = await client.get_pipeline_run(run_id)
             new_run_id = None if dry_run else chosen_id(batch, run_id)
@@ -228,15 +236,19 @@ async def rerun_pipeline_runs(
                 return replace(outcome, new_run_id=None, problem=problem)
             return outcome if dry_run else await _rerun_once(client, outcome, manner)
         except PipelineRunNotFound as error:
+            unknown.append(run_id)
             return replace(outcome, problem=str(error))
         except _SAME_FOR_EACH_RUN as error:
             stopped.append(error)
             return replace(outcome, new_run_id=None, problem=f"it was not rerun: {error}")
+        except AdfRunsError as error:  # whether an earlier try has rerun it was not asked either
+            chosen = None if dry_run else chosen_id(batch, run_id)
+            return replace(outcome, new_run_id=chosen, problem=str(error))
 
     outcomes = await at_once(one(run_id) for run_id in run_ids)
     if stopped and all(each.status_before is None for each in outcomes):
         raise stopped[0]
-    if all(each.status_before is None for each in outcomes):
+    if len(unknown) == len(run_ids):
         raise PipelineRunNotFound(
             f"run_ids: {some(run_ids)}: {client.connection.address} has no such pipeline run. Check the ids"
             " and the factory; runs older than 45 days are gone."
@@ -248,14 +260,15 @@ async def _rerun_once(client: FactoryClient, outcome: RecoveryOutcome, manner: _
     """Find the batch's rerun of a run that has ended, or send it.
 
     :raises WaitTimedOut: if it was not sent before the deadline.
-    :raises AuthenticationFailed: if it was not sent for that.
-    :raises PermissionDenied: if it was not carried out for that.
+    :raises ConnectionProblem: if it was not sent, or not carried out, for that.
     """
     try:
         known, free = await latest_rerun(client, manner.batch, outcome.run_id)
         if known is not None and manner.until is not None:
             known = await _cancelled(client, known, manner.until)
-    except (AuthenticationFailed, PermissionDenied):
+        if known is None:
+            known = await _earlier(client, manner.judged, outcome.run_id)
+    except ConnectionProblem:
         raise
     except AdfRunsError as error:
         return replace(outcome, problem=str(error))
@@ -274,6 +287,15 @@ async def latest_rerun(client: FactoryClient, batch: str, run_id: str) -> tuple[
         except PipelineRunNotFound:
             return latest, chosen
     raise AssertionError("there is no last number")
+
+
+async def _earlier(client: FactoryClient, judged: tuple[str, ...], run_id: str) -> PipelineRun | None:
+    """Find the rerun of a run by which earlier batches have made another needless."""
+    for batch in reversed(judged):
+        known, _ = await latest_rerun(client, batch, run_id)
+        if known is not None and known.status not in _NOT_WELL:
+            return known
+    return None
 
 
 async def _cancelled(client: FactoryClient, run: PipelineRun, until: datetime) -> PipelineRun:

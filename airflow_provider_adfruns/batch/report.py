@@ -151,14 +151,18 @@ class RerunReport:
         return [each.new_run_id for each in self.windows if each.new_run_id]
 
     @property
-    def unknown_run_ids(self) -> list[str]:
-        """The run ids asked for that the trigger does not have."""
-        return [each["run_id"] for each in self.skipped if each["status"] is None]
+    def unknown(self) -> list[str]:
+        """What the history does not have: run ids asked for, and windows of a batch that was taken up."""
+        return [
+            f"{_named(each)}: {each['reason']}" if each["run_id"] is None else f"{_named(each)} is unknown"
+            for each in self.skipped
+            if each["status"] is None
+        ]
 
     def problem_lines(self) -> list[str]:
-        """Say what is not whole again: a line a window, and one for each run id that is unknown."""
+        """Say what is not whole again: a line a window, and one for each window or run id that is unknown."""
         lines = [f"window {each.window} {each.problem or _how_it_stands(each)}" for each in self.failures]
-        return lines + [f"run {run_id} is unknown" for run_id in self.unknown_run_ids]
+        return lines + self.unknown
 
     def counts(self) -> dict[str, int]:
         """Count the windows by how far they came."""
@@ -269,14 +273,17 @@ def skipped_lines(skipped: Sequence[Mapping[str, Any]]) -> list[str]:
     """Say what was left alone, a line for each reason."""
     by_reason: dict[str, list[str]] = {}
     for each in skipped:
-        start = each.get("window_start")
-        what = f"window {datetime.fromisoformat(start):%Y-%m-%d %H:%M}" if start else f"run {each['run_id']}"
-        by_reason.setdefault(each["reason"], []).append(what)
+        by_reason.setdefault(each["reason"], []).append(_named(each))
     return [
         f"left alone, {len(each)}: {reason}:"
         f" {', '.join(each) if len(each) <= _FEW else f'{each[0]} ... {each[-1]}'}"
         for reason, each in by_reason.items()
     ]
+
+
+def _named(skipped: Mapping[str, Any]) -> str:
+    start = skipped.get("window_start")
+    return f"window {datetime.fromisoformat(start):%Y-%m-%d %H:%M}" if start else f"run {skipped['run_id']}"
 
 
 def some(names: Sequence[str]) -> str:

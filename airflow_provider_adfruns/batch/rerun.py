@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from airflow_provider_adfruns.adf.errors import (
     WrongTriggerType,
 )
 from airflow_provider_adfruns.adf.model import TriggerRunStatus
+from airflow_provider_adfruns.adf.pause import pause
 from airflow_provider_adfruns.adf.queries import RunFilter
 from airflow_provider_adfruns.batch.judgement import FailIf, judge
 from airflow_provider_adfruns.batch.plan import Exclusion, Member, RerunPlan, by_window, plan_reruns
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LAG_POLL_SECONDS = 2.0
-_HISTORY_READS = 3
+_HISTORY_PAUSE_SECONDS = 10.0
 
 
 async def tumbling_window_trigger(client: FactoryClient, trigger_name: str) -> Trigger:
@@ -93,6 +95,7 @@ async def plan_rerun(
     :raises TriggerRunNotFound: if the trigger knows none of the run ids.
     """
     trigger = await tumbling_window_trigger(client, selection.trigger_name)
+    selection = replace(selection, trigger_name=trigger.name)  # queries may mind the case
     if trigger.runtime_state != "Started":
         log.warning(
             "Trigger %r is %s. Whether the service reruns windows of a trigger that is not started is not"
@@ -164,20 +167,33 @@ async def resume_rerun(
     :param ledger: an open batch of the same selection.
     :raises TriggerNotFound: if the trigger has been deleted meanwhile.
     """
-    await tumbling_window_trigger(client, selection.trigger_name)
-    history = {run.trigger_run_id: run for run in await read_history(client, selection)}
-    for _ in range(_HISTORY_READS):
-        if _knows_all(history.values(), ledger):
-            break
-        # The ledger's windows had runs when they were chosen: an answer without them has lost a page.
-        history |= {run.trigger_run_id: run for run in await read_history(client, selection)}
-    return resumed_report(list(history.values()), selection, statuses, ledger)
+    trigger = await tumbling_window_trigger(client, selection.trigger_name)
+    selection = replace(selection, trigger_name=trigger.name)  # as in plan_rerun
+    history: dict[str, TriggerRun] = {}
+    until = await client.now() + QUERY_LAG_PATIENCE
+    while True:
+        for run in await read_history(client, selection):
+            known = history.get(run.trigger_run_id)
+            if known is None or not known.status.is_final:
+                history[run.trigger_run_id] = run
+        now = await client.now()
+        if _shows_all(history.values(), ledger) or now > until:
+            return resumed_report(list(history.values()), selection, statuses, ledger)
+        # an answer has lost a page, or lags behind the one by which the batch was planned
+        await pause(_HISTORY_PAUSE_SECONDS)
 
 
-def _knows_all(history: Iterable[TriggerRun], ledger: Ledger) -> bool:
-    """Say whether history has of each window a run from before the plan, which chose it by that."""
-    earlier = {run.window for run in history if run.timestamp < ledger.planned_at}
-    return earlier.issuperset(ledger.windows)
+def _shows_all(history: Iterable[TriggerRun], ledger: Ledger) -> bool:
+    """Say whether history shows of each window what it was chosen by: an ended run from before the plan.
+
+    A run from shortly before it may be a rerun that the plan was not shown. All older ones were shown, and
+    had ended: only what has ended is chosen, or rerun.
+    """
+    earlier = [run for run in history if run.timestamp < ledger.planned_at]
+    ended = {run.window for run in earlier if run.status.is_final}
+    surely_seen = ledger.planned_at - QUERY_LAG_PATIENCE
+    going = {run.window for run in earlier if run.timestamp < surely_seen and not run.status.is_final}
+    return (ended - going).issuperset(ledger.windows)
 
 
 def resumed_report(
@@ -192,10 +208,8 @@ def resumed_report(
     run did not show yet when the batch was planned.
     """
     plan = plan_reruns(history, selection, statuses, ledger.planned_at)
-    members = {member.window: member for member in plan.members}
-    # a run that began just before the plan may have been hidden from it: it is somebody's rerun
     surely_seen = plan_reruns(history, selection, statuses, ledger.planned_at - QUERY_LAG_PATIENCE)
-    judged = members | {each.window: each for each in surely_seen.members if not _is_rerun(members, each)}
+    bases = _bases(plan.members, surely_seen.members, ledger)
     chosen, may_be_sent, families = frozenset(ledger.windows), ledger.may_be_sent, by_window(history)
     outcomes = []
     skipped = [each for each in plan.exclusions if each.window not in chosen]
@@ -204,8 +218,8 @@ def resumed_report(
         if not family:
             reason = "its runs are older than the factory's history by now"
             skipped.append(Exclusion(window, None, None, reason))
-        elif window in judged:
-            base = _cancelled(family, ledger) or judged[window].run
+        elif window in bases:
+            base = _cancelled(family, ledger) or bases[window]
             outcomes.append(_resumed(window, family, base, ledger, may_be_sent))
         else:
             changed = _outcome(family[0], window, Step.REFUSED)
@@ -213,9 +227,9 @@ def resumed_report(
             outcomes.append(with_history(changed, family[1:]))
     reason = "it was not to be rerun when this was planned"
     skipped.extend(
-        Exclusion(window, member.run.trigger_run_id, member.run.status, reason)
-        for window, member in members.items()
-        if window not in chosen
+        Exclusion(member.window, member.run.trigger_run_id, member.run.status, reason)
+        for member in plan.members
+        if member.window not in chosen
     )
     return RerunReport(
         selection.trigger_name,
@@ -226,9 +240,23 @@ def resumed_report(
     )
 
 
-def _is_rerun(members: Mapping[Window, Member], other: Member) -> bool:
-    """Say whether a window shows a run since the plan: then it was planned by the latest run before it."""
-    return other.window in members and members[other.window].newer is not None
+def _bases(
+    members: Sequence[Member], surely_seen: Sequence[Member], ledger: Ledger
+) -> dict[Window, TriggerRun]:
+    """Return of each window the run that it was chosen by: its latest from before the plan.
+
+    One that began just before the plan may have been hidden from it, and is somebody's rerun then of the one
+    before; not so if the ledger says otherwise, or a newer run shows.
+
+    :param members: by all runs from before the plan.
+    :param surely_seen: by those that began so early that the plan was shown them.
+    """
+    latest = {each.window: each.run for each in members}
+    sure = {each.window: each.run for each in surely_seen}
+    shown = {
+        each.window: each.run for each in members if each.newer is not None or each.window in ledger.fresh
+    }
+    return latest | sure | shown
 
 
 def _cancelled(family: Sequence[TriggerRun], ledger: Ledger) -> TriggerRun | None:
@@ -272,17 +300,23 @@ class RerunWatch:
         self.report = report
 
     async def look(self) -> bool:
-        """Look once. :return: whether every awaited window is final, or there is room for planned ones."""
-        if self._is_done():
+        """Look once. :return: whether every awaited window is final, or there is room for planned ones.
+
+        What goes through all windows is done in a thread: 50,000 would stop a triggerer's loop for 0.7 s.
+        """
+        if await asyncio.to_thread(self._is_done):
             return True
         if not self._said:
             await self._say()
         await self._history.look()
-        self.report = self.report.with_windows(
+        self.report = await asyncio.to_thread(self._as_history_shows)
+        await self._say()
+        return await asyncio.to_thread(self._is_done)
+
+    def _as_history_shows(self) -> RerunReport:
+        return self.report.with_windows(
             with_history(outcome, self._history.newer(outcome)) for outcome in self.report.windows
         )
-        await self._say()
-        return self._is_done()
 
     def _is_done(self) -> bool:
         awaited = sum(outcome.is_awaited for outcome in self.report.windows)
@@ -309,7 +343,8 @@ class RerunWatch:
         return self._said
 
     async def _say(self) -> None:
-        self._said = self._progress.line(self.report, await self._client.now())
+        now = await self._client.now()
+        self._said = await asyncio.to_thread(self._progress.line, self.report, now)
 
 
 async def find_new_runs(client: FactoryClient, report: RerunReport) -> RerunReport:
@@ -349,7 +384,7 @@ def check_outcome(report: RerunReport, fail_if: FailIf = FailIf.ANY) -> None:
     """
     lines = report.problem_lines()
     judge(
-        f"{len(lines)} of {len(report.windows) + len(report.unknown_run_ids)} windows of trigger "
+        f"{len(lines)} of {len(report.windows) + len(report.unknown)} windows of trigger "
         f"{report.trigger_name!r} are not whole again: {some(lines)}",
         problems=len(lines),
         good=sum(each.succeeded or each.is_awaited for each in report.windows),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -32,11 +32,19 @@ class WindowSelection:
     trigger_name: str
     run_ids: tuple[str, ...]
     window_range: Window | None
+    _named: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_named", frozenset(self.run_ids))
+
+    def names(self, run: TriggerRun) -> bool:
+        """Whether this very run is asked for by its id."""
+        return run.trigger_run_id in self._named
 
     def includes(self, run: TriggerRun) -> bool:
         """Whether the run is meant; of a range, whether its whole window lies inside."""
         if self.window_range is None:
-            return run.trigger_run_id in self.run_ids
+            return self.names(run)
         if run.window is None:
             return False
         return self.window_range.start <= run.window.start and run.window.end <= self.window_range.end

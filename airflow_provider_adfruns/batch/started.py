@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ KEYS = (RETURN_VALUE, RUN_IDS, RUN_ID, BEGUN)
 """The XComs that are read: this package's report and run ids, the official provider's run id, and what a
 rerun of windows leaves before it defers, ``RerunReport.packed()``, for a kill may be its end."""
 
+_SHOWN = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Started:
@@ -25,14 +28,16 @@ class Started:
     :param reruns: reports of rerun windows; their trigger runs are cancelled as far as they are the batch's.
     :param in_files: files with reports that could not be read, so that what such tasks have started is not
         known.
+    :param unreadable: the beginnings of what looks like such a report, and cannot be read as one.
     """
 
     pipeline_run_ids: tuple[str, ...] = ()
     reruns: tuple[RerunReport, ...] = ()
     in_files: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.pipeline_run_ids or self.reruns or self.in_files)
+        return bool(self.pipeline_run_ids or self.reruns or self.in_files or self.unreadable)
 
 
 def started_by(xcoms: Iterable[Mapping[str, Any]]) -> Started:
@@ -48,25 +53,42 @@ def started_by(xcoms: Iterable[Mapping[str, Any]]) -> Started:
     run_ids: dict[str, None] = {}
     reruns: list[RerunReport] = []
     in_files: list[str] = []
+    unreadable: list[str] = []
     for xcom in xcoms:
         reports = _reports(xcom.get(RETURN_VALUE))
-        told = {run_id for report in reports for run_id in report[RUN_IDS]}
+        told = {run_id for report in reports for run_id in _texts(report[RUN_IDS])}
         given = _texts(xcom.get(RUN_IDS)) + _texts(xcom.get(RUN_ID))
         run_ids |= dict.fromkeys(run_id for run_id in given if run_id not in told)
         for report in reports:
             if report.get("dry_run"):
                 continue
-            if "windows" in report:
-                reruns.append(RerunReport.from_json(report))
-            elif "runs" in report:
-                new = (each.get("new_run_id") for each in report["runs"] if each.get("status"))
-                run_ids |= dict.fromkeys(run_id for run_id in new if run_id)
-            else:
-                in_files.append(str(report.get("result_path")))
+            try:
+                if "windows" in report:
+                    reruns.append(RerunReport.from_json(report))
+                elif "runs" in report:
+                    run_ids |= dict.fromkeys(_new_runs(report["runs"]))
+                else:
+                    in_files.append(str(report["result_path"]))
+            except (LookupError, TypeError, ValueError, AttributeError):
+                unreadable.append(str(report)[:_SHOWN])
         batches = {_batch(report) for report in reruns}
-        begun = [RerunReport.unpacked(text) for text in _texts(xcom.get(BEGUN))]
+        begun = [report for text in _texts(xcom.get(BEGUN)) for report in _begun(text)]
         reruns += [report for report in begun if _batch(report) not in batches]
-    return Started(tuple(run_ids), tuple(reruns), tuple(in_files))
+    return Started(tuple(run_ids), tuple(reruns), tuple(in_files), tuple(unreadable))
+
+
+def _new_runs(runs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the runs that a rerun of pipeline runs has made."""
+    new = (each.get("new_run_id") for each in runs if each.get("status"))
+    return [run_id for run_id in new if run_id]
+
+
+def _begun(text: str) -> list[RerunReport]:
+    """Return the batch that a task has left before it deferred; none of what another task calls so."""
+    try:
+        return [RerunReport.unpacked(text)]
+    except (ValueError, zlib.error):
+        return []
 
 
 def _batch(report: RerunReport) -> tuple[object, ...]:

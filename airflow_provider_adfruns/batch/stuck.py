@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from airflow_provider_adfruns.adf.errors import OutcomeUnknown, PipelineRunEnded
+from airflow_provider_adfruns.adf.errors import AdfRunsError, OutcomeUnknown, PipelineRunEnded
 from airflow_provider_adfruns.adf.queries import HISTORY
 from airflow_provider_adfruns.batch.cancel_rules import OnStuck
 from airflow_provider_adfruns.batch.evidence import Evidence, RunEvidence
@@ -39,7 +39,8 @@ async def take_up(
 
     A run is cancelled again by itself, not recursively: runs that it has started and that were never to be
     cancelled are not touched. A cancel whose answer is lost cannot be told from one that does nothing: it
-    comes again when a look, half a minute later or more, has shown that the run is Canceling still.
+    comes again when a look, half a minute later or more, has shown that the run is Canceling still. One that
+    is refused is logged and stands in the evidence with its status; the wait goes on.
 
     :param due: what to do it about, as a look has just found it.
     :param requests: the answers that accepted the runs' cancels, by run id, as far as they are known.
@@ -67,6 +68,8 @@ async def _cancel_again(client: FactoryClient, run: WatchedRun) -> bool:
     except OutcomeUnknown as error:
         log.warning("Pipeline run %s (%s): %s", run.run_id, run.name, error)
         return False
+    except AdfRunsError as error:
+        log.error("Pipeline run %s (%s): %s", run.run_id, run.name, error)  # noqa: TRY400 - for people
     else:
         log.warning("Pipeline run %s (%s) is Canceling still: cancelled again", run.run_id, run.name)
     return True

@@ -78,9 +78,10 @@ def with_history(outcome: WindowOutcome, newer: Sequence[TriggerRun]) -> WindowO
     not carried out is not known to be sent any more. Of several the latest is somebody else's, since this
     batch sends a window again only where no rerun of it shows.
 
-    :param newer: the window's runs since the one to be rerun, from the oldest to the newest.
+    :param newer: the window's runs since the one to be rerun, from the oldest to the newest. If these end
+        before the run that is known, queries lag behind an earlier look.
     """
-    if not newer:
+    if not newer or (outcome.started_at is not None and newer[-1].timestamp < outcome.started_at):
         return outcome
     latest = newer[-1]
     is_ours = outcome.rerun_by is RerunBy.THIS_BATCH or outcome.step is Step.UNCLEAR

@@ -113,25 +113,40 @@ class RunTree:
     # Statuses
 
     async def _get(self, run_ids: Iterable[str]) -> None:
-        for run in await at_once(self._client.get_pipeline_run(run_id) for run_id in run_ids):
+        given = list(run_ids)
+        found = await at_once(self._client.get_pipeline_run(run_id) for run_id in given)
+        written = {one: run.run_id for one, run in zip(given, found, strict=True) if one != run.run_id}
+        if written:  # the service's paths do not mind the case
+            self._run_ids = list(dict.fromkeys(written.get(one, one) for one in self._run_ids))
+            self._asked = frozenset(self._run_ids)
+        for run in found:
             self._see(run)
 
     async def _list(self, unseen: Sequence[str]) -> None:
-        """Find many runs for the first time: what goes on, what has ended lately, and the rest by GET."""
+        """Find many runs for the first time: what goes on, what has ended lately, and the rest by GET.
+
+        Of runs that were seen to go on before, when they were few, those that do not any more are among them.
+        """
         now = await self._client.now()
-        self._take(await self._query(now - HISTORY, RunFilter("Status", "NotIn", _FINAL)))
+        listed = await self._query(now - HISTORY, RunFilter("Status", "NotIn", _FINAL))
+        self._take(listed)
+        shown = {run.run_id for run in listed}
+        sought = [run_id for run_id in (*unseen, *self.pending()) if run_id not in shown]
         for reach in _RECENTLY:
-            missing = [run_id for run_id in unseen if run_id not in self.memory.runs]
-            if len(missing) > FEW_RUNS:
+            if len(missing := self._without_end(sought)) > FEW_RUNS:
                 ended = RunFilter("Status", "In", _FINAL)
                 pages = len(missing) // _GETS_SAVED_BY_A_PAGE
                 self._take(await self._query(now - reach, ended, most_pages=pages))
-        await self._get(run_id for run_id in unseen if run_id not in self.memory.runs)
+        await self._get(self._without_end(sought))
         if self._include_children:
             starts = [run.started_at for run in self.runs]
             earliest = min((start for start in starts if start), default=now - HISTORY)
             self._take(await self._query(earliest))
         self._looked(now)
+
+    def _without_end(self, run_ids: Iterable[str]) -> list[str]:
+        known = self.memory.runs
+        return [run_id for run_id in run_ids if run_id not in known or not known[run_id].is_final]
 
     async def _query_changes(self, looked_at: datetime) -> None:
         now = await self._client.now()

@@ -17,7 +17,7 @@ from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
 from airflow_provider_adfruns.links import AdfStudioLink, leave_link
 from airflow_provider_adfruns.metrics import tell_outcome
 from airflow_provider_adfruns.operators.kill import cancel_started
-from airflow_provider_adfruns.parameters import is_templated, positive
+from airflow_provider_adfruns.parameters import check_given, given, is_templated, positive
 from airflow_provider_adfruns.results import (
     check_result_path,
     reserve,
@@ -101,6 +101,7 @@ class AdfRunsOperator(BaseOperator):
         self.azure_data_factory_conn_id = azure_data_factory_conn_id
         self.resource_group_name = resource_group_name
         self.factory_name = factory_name
+        self._given = given(self, "resource_group_name", "factory_name")
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         self.poll_interval = positive(poll_interval, "poll_interval")
@@ -171,8 +172,10 @@ class AdfRunsOperator(BaseOperator):
     def prepare(self, context: Context) -> None:
         """Check what is known only now, and see that the result can be written, before anything is sent.
 
-        :raises InvalidInput: for a deadline that is no time, and a result that cannot be written.
+        :raises InvalidInput: for a parameter that a template has rendered to nothing, a deadline that is no
+            time, and a result that cannot be written.
         """
+        check_given(self, self._given)
         if self.deadline is not None:
             aware_time(self.deadline, "deadline")
         if self.result_path is not None:

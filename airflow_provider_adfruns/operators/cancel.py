@@ -20,10 +20,10 @@ from airflow_provider_adfruns.batch.run_selection import (
 from airflow_provider_adfruns.batch.selection import OnRunning, check_choice, listed, select_windows
 from airflow_provider_adfruns.links import view_of
 from airflow_provider_adfruns.operators.base import AdfRunsOperator
-from airflow_provider_adfruns.parameters import as_bool, count, is_templated
+from airflow_provider_adfruns.parameters import as_bool, count, given, is_templated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from airflow.sdk import Context
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.batch import final_watch as final_watches
     from airflow_provider_adfruns.batch import watch as watches
     from airflow_provider_adfruns.triggers import runs as triggers
+
+    Request = Callable[[FactoryClient, datetime], Awaitable[reports.CancelReport]]
 else:
     cancels = Lazily("airflow_provider_adfruns.batch.cancel")
     reports = Lazily("airflow_provider_adfruns.batch.cancel_report")
@@ -71,8 +73,8 @@ class _CancelOperator(AdfRunsOperator):
             as_bool(dry_run, "dry_run")
 
     @abstractmethod
-    async def request(self, client: FactoryClient, *, dry_run: bool) -> reports.CancelReport:
-        """Ask for the cancels."""
+    def request(self, *, dry_run: bool) -> Request:
+        """Check what has been rendered. :return: what asks for the cancels, until a deadline."""
 
     def watched(self, report: reports.CancelReport) -> dict[str, Any]:
         """Say what has to be final, as arguments of a watch or trigger."""
@@ -110,13 +112,14 @@ class _CancelOperator(AdfRunsOperator):
         )
 
     async def _begin(self, client: FactoryClient) -> _Begun:
+        request = self.request(dry_run=as_bool(self.dry_run, "dry_run"))
         await self.check_deadline(client)
-        report = await self.request(client, dry_run=as_bool(self.dry_run, "dry_run"))
+        deadline = await self.end_of_wait(client)
+        report = await request(client, deadline)
         watched = self.watched(report)
         has_runs = watched["pipeline_run_ids"] or watched["trigger_run_ids"]
         if report.dry_run or not self.wait_for_completion or not has_runs:
             return _Begun(report)
-        deadline = await self.end_of_wait(client)
         if self.deferrable:
             return _Begun(report, deadline)
         watch = final_watches.RunsFinalWatch(client, **watched)
@@ -246,6 +249,7 @@ class AdfCancelPipelineRunOperator(_CancelOperator):
         self.queued_first = queued_first
         self.if_none = if_none
         self.is_recursive = is_recursive
+        self._given |= given(self, "run_ids", *SELECTION_PARAMETERS)
         check_run_choice(run_ids, self._conditions)
         if run_ids is not None and not is_templated(run_ids):
             check_run_ids(listed(run_ids))
@@ -268,23 +272,26 @@ class AdfCancelPipelineRunOperator(_CancelOperator):
         """Return the page of the one run, or of all."""
         return view_of(() if self.run_ids is None else check_run_ids(listed(self.run_ids)))
 
-    async def request(self, client: FactoryClient, *, dry_run: bool) -> reports.CancelReport:
-        """Ask for the cancels."""
+    def request(self, *, dry_run: bool) -> Request:
+        """Check what has been rendered. :return: what asks for the cancels, until a deadline."""
         is_recursive = as_bool(self.is_recursive, "is_recursive")
         check_run_choice(self.run_ids, self._conditions)
         _one_of(IfNone, self.if_none, "if_none")  # now, not when something has been cancelled
         if self.run_ids is not None:
             run_ids = check_run_ids(listed(self.run_ids))
-            return await cancels.cancel_pipeline_runs(
-                client, run_ids, is_recursive=is_recursive, dry_run=dry_run
+            return lambda client, deadline: cancels.cancel_pipeline_runs(
+                client, run_ids, is_recursive=is_recursive, deadline=deadline, dry_run=dry_run
             )
-        return await cancels.cancel_selected_runs(
+        selection, order = select_runs(self._conditions), _one_of(CancelOrder, self.order, "order")
+        queued_first = as_bool(self.queued_first, "queued_first")
+        return lambda client, deadline: cancels.cancel_selected_runs(
             client,
-            select_runs(self._conditions),
+            selection,
             is_recursive=is_recursive,
             max_runs=self.max_runs,
-            order=_one_of(CancelOrder, self.order, "order"),
-            queued_first=as_bool(self.queued_first, "queued_first"),
+            order=order,
+            queued_first=queued_first,
+            deadline=deadline,
             dry_run=dry_run,
         )
 
@@ -373,18 +380,18 @@ class AdfCancelWaitingTriggerRunOperator(_CancelOperator):
         """Return the page of the trigger runs."""
         return "triggerruns"
 
-    async def request(self, client: FactoryClient, *, dry_run: bool) -> reports.CancelReport:
-        """Ask for the cancels."""
-        return await waiting_cancels.cancel_waiting_trigger_runs(
-            client,
-            select_windows(self.trigger_name, self.run_ids, self.window_start, self.window_end),
-            _one_of(OnRunning, self.on_running, "on_running"),
-            dry_run=dry_run,
+    def request(self, *, dry_run: bool) -> Request:
+        """Check what has been rendered. :return: what asks for the cancels, until a deadline."""
+        selection = select_windows(self.trigger_name, self.run_ids, self.window_start, self.window_end)
+        on_running = _one_of(OnRunning, self.on_running, "on_running")
+        return lambda client, deadline: waiting_cancels.cancel_waiting_trigger_runs(
+            client, selection, on_running, deadline=deadline, dry_run=dry_run
         )
 
     def watched(self, report: reports.CancelReport) -> dict[str, Any]:
         """Say what has to be final."""
-        return {**super().watched(report), "trigger_name": self.trigger_name}
+        names = [each.name for each in report.runs]  # as the service writes it
+        return {**super().watched(report), "trigger_name": names[0] if names else self.trigger_name}
 
 
 def _one_of(kind: type[_Choice], value: str, parameter: str) -> _Choice:

@@ -8,7 +8,7 @@ from airflow_provider_adfruns._lazily import Lazily
 from airflow_provider_adfruns.adf.errors import InvalidInput
 from airflow_provider_adfruns.batch.selection import listed
 from airflow_provider_adfruns.operators.cancel import _CancelOperator
-from airflow_provider_adfruns.parameters import is_templated
+from airflow_provider_adfruns.parameters import check_given, given, is_templated
 from airflow_provider_adfruns.results import whole_of
 
 if TYPE_CHECKING:
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.batch import cancel_report as reports
     from airflow_provider_adfruns.batch import cleanup as cleanups
     from airflow_provider_adfruns.batch import started as starts
+    from airflow_provider_adfruns.operators.cancel import Request
 else:
     cleanups = Lazily("airflow_provider_adfruns.batch.cleanup")
     starts = Lazily("airflow_provider_adfruns.batch.started")
@@ -36,6 +36,7 @@ class AdfCleanUpOperator(_CancelOperator):
 
     As a teardown (``.as_teardown()``) it does not hide that the DAG run has failed. Airflow leaves a teardown
     out whose ``setups`` have not succeeded: what may fail or be killed stands before it, and is none of them.
+    ``timeout`` and ``deadline`` end its wait alone: all that it has found is cancelled.
 
     :param task_ids: the tasks, one or many; mapped tasks with all their instances. Default: all tasks
         upstream of this one. (templated)
@@ -44,8 +45,9 @@ class AdfCleanUpOperator(_CancelOperator):
 
     Leaves in XCom the report of a cancel, see ``AdfCancelPipelineRunOperator``.
 
+    :raises InvalidInput: for tasks that the DAG does not have.
     :raises RunsNotAsWanted: names the runs that could not be cancelled, and what could not be seen: a report
-        whose file is gone, reruns of a trigger that cannot be read.
+        whose file is gone or that cannot be read, reruns of a trigger that cannot be read.
     :raises WaitTimedOut: when ``timeout`` is over; the cancels go on.
     """
 
@@ -56,17 +58,21 @@ class AdfCleanUpOperator(_CancelOperator):
     ) -> None:
         super().__init__(trigger_rule=trigger_rule, **kwargs)
         self.task_ids = task_ids
+        self._given |= given(self, "task_ids")
         self._begun_by: starts.Started | None = None
         if task_ids is not None and not is_templated(task_ids):
             check_task_ids(task_ids)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read what was started, cancel it, and wait or defer."""
+        check_given(self, self._given)
         task_ids = (
             sorted(self.get_flat_relative_ids(upstream=True))
             if self.task_ids is None
             else check_task_ids(self.task_ids)
         )
+        known = self.dag.task_ids if self.has_dag() else task_ids  # type: ignore[no-untyped-call]
+        check_known(task_ids, known)
         self._begun_by = starts.started_by(xcoms_of(context["ti"], task_ids))
         if not self._begun_by:
             self.log.info("The tasks %s have left no run in XCom; there is nothing to cancel.", task_ids)
@@ -76,13 +82,11 @@ class AdfCleanUpOperator(_CancelOperator):
         """Return the page of all pipeline runs."""
         return "pipelineruns"
 
-    async def request(self, client: FactoryClient, *, dry_run: bool) -> reports.CancelReport:
-        """Ask for the cancels."""
-        return await cleanups.cancel_started(
-            client,
-            self._begun_by or starts.Started(),
-            deadline=await self.end_of_wait(client) if self.wait_for_completion else None,
-            dry_run=dry_run,
+    def request(self, *, dry_run: bool) -> Request:
+        """Return what asks for the cancels, for all of them whatever the time."""
+        begun_by = self._begun_by or starts.Started()
+        return lambda client, deadline: cleanups.cancel_started(
+            client, begun_by, deadline=deadline if self.wait_for_completion else None, dry_run=dry_run
         )
 
     def watched(self, report: reports.CancelReport) -> dict[str, Any]:
@@ -103,6 +107,19 @@ def check_task_ids(task_ids: object) -> list[str]:
             " or no task_ids at all for every task."
         )
     return ids
+
+
+def check_known(task_ids: Iterable[str], known: Iterable[str]) -> None:
+    """See that a DAG has tasks.
+
+    :param known: the ids of all its tasks.
+    :raises InvalidInput: names those that it does not have.
+    """
+    if unknown := sorted(set(task_ids) - set(known)):
+        raise InvalidInput(
+            f"task_ids: the DAG has no task {', '.join(unknown)}. Expected ids as the DAG's page shows them,"
+            " those of a task group's tasks with the group's in front ('group.task')."
+        )
 
 
 def xcoms_of(ti: Any, task_ids: Iterable[str]) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from airflow_provider_adfruns.batch.selection import (
 from airflow_provider_adfruns.operators.base import AdfRunsOperator
 from airflow_provider_adfruns.operators.rerun_pipeline_run import AdfRerunPipelineRunOperator
 from airflow_provider_adfruns.operators.state import TaskLedger
-from airflow_provider_adfruns.parameters import as_bool, count, is_templated, positive
+from airflow_provider_adfruns.parameters import as_bool, count, given, is_templated, positive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -158,8 +158,10 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         self.settle_seconds = positive(settle_seconds, "settle_seconds")
         self.cancel_on_kill = as_bool(cancel_on_kill, "cancel_on_kill")
         self._submission: submits.Submission | None = None
+        self._begun: reports.RerunReport | None = None
         self.fail_if = fail_if
         self.dry_run = dry_run  # type: ignore[assignment,method-assign] # its namesake is never called
+        self._given |= given(self, "statuses")
         check_choice(run_ids, window_start, window_end)
         if not is_templated(trigger_name, run_ids, window_start, window_end):
             select_windows(trigger_name, run_ids, window_start, window_end)
@@ -182,13 +184,15 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
             return self._go_on(context, hook, state.keep(batch.ledger), batch.report, deadline)
 
     def started(self) -> kills.Kill | None:
-        """Return what a kill has to cancel: the reruns that have been sent."""
-        return kills.WindowRerunsKill(self._submission.interrupted) if self._submission else None
+        """Return what a kill has to cancel: the reruns that have been sent, by this try or an earlier one."""
+        report = self._submission.interrupted if self._submission else self._begun
+        return kills.WindowRerunsKill(report) if report else None
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired: send what there is room for now, or end."""
         self.link_to(context, "triggerruns")
         report, error = reports.RerunReport.unpacked(event["report"]), triggers.error_of(event)
+        self._begun = report
         if error is not None or not report.planned:
             return self._finish(context, report, error)
         deadline = datetime.fromisoformat(event["deadline"])
@@ -229,7 +233,6 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
 
     def _open_batch(self, context: Context, hook: AdfRunsHook, state: TaskLedger) -> openings.Batch:
         check_fail_if(self.fail_if)
-        known = state.read()
         asked = openings.Asked(
             select_windows(self.trigger_name, self.run_ids, self.window_start, self.window_end),
             rerunnable_statuses(self.statuses),
@@ -240,13 +243,19 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
             deadline=None if self.deadline is None else aware_time(self.deadline, "deadline"),
         )
         self.prepare(context)
+        known = state.read() if asked.dry_run else state.take()
         this = openings.Try(
             state.owner,
             state.max_tries,
             may_hide_reruns=state.may_hide_reruns(known),
             patience_seconds=min(self.timeout, clearing.MOST_SECONDS),
         )
-        return hook.run(lambda client: openings.open_batch(client, asked, known, this))
+        batch = hook.run(lambda client: openings.open_batch(client, asked, known, this))
+        if batch.is_taken_up:
+            self._begun = batch.report
+        if batch.is_cleared:
+            batch = hook.run(lambda client: openings.after_clear(client, asked, batch, this))
+        return batch
 
     async def _submit(
         self,

@@ -40,7 +40,8 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
     """Rerun pipeline runs in their own run group, with their parameters, each once.
 
     The new run's id is chosen beforehand, so whether it exists can be asked: a lost answer, a crash of the
-    worker and a retry lead to no second run.
+    worker and a retry lead to no second run. A retry after a verdict reruns only those whose rerun has failed
+    or was cancelled, or that could not be rerun.
 
     :param run_ids: ended pipeline runs, one or many. (templated)
     :param rerun_from: ``start`` for the whole run, ``failure`` (default) for its failed activities, or
@@ -129,6 +130,7 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
                     start_activity_name=self.start_activity_name,
                     dry_run=dry_run,
                     deadline=deadline,
+                    judged=batch.judged,
                     cleared=batch.was_cleared,
                     patience_seconds=min(self.timeout, clearing.MOST_SECONDS),
                 )

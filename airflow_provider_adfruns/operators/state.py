@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import uuid
-import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adfruns.adf.errors import WritesStopped
+from airflow_provider_adfruns.adf.errors import InvalidInput, WritesStopped
 from airflow_provider_adfruns.batch.ledger import LEDGER_KEY, KeptLedger, Ledger, Phase
 
 if TYPE_CHECKING:
@@ -33,41 +33,62 @@ class TaskLedger:
         self.owner = f"{getattr(ti, 'id', '')}#{self._try_number}"
         self._is_unreadable = False
 
+    def take(self) -> Ledger | None:
+        """Return what an earlier try has written; if its batch is open, it is this try's from now on.
+
+        So that nothing is sent any more of what is being read here, should the earlier try be alive.
+        """
+        known = self.read()
+        if known is not None and known.is_open:
+            self._write(replace(known, owner=self.owner))
+        return known
+
     def read(self) -> Ledger | None:
         """Return what an earlier try has written, if anything that can be read."""
         data = self._store.get(LEDGER_KEY, None) if self._store is not None else None
         self._is_unreadable = False
         try:
             return Ledger.from_json(data) if data else None
-        except (LookupError, TypeError, ValueError, zlib.error) as error:
+        except ValueError as error:
             self._is_unreadable = True
             log.warning(
-                "What an earlier try kept of its batch cannot be read, so it is planned anew: %r", error
+                "What an earlier try kept of its batch cannot be read, so it is planned anew: %s", error
             )
             return None
 
     def keep(self, ledger: Ledger) -> KeptLedger:
-        """Keep the ledger, and each change of it from now on."""
+        """Keep the ledger, and each change of it from now on.
+
+        :raises WritesStopped: if another try has begun a batch since this one has asked.
+        """
+        if not self._is_unreadable and self._kept().get("phase") != Phase.FINISHED:
+            self._check_own()
         self._write(ledger)
-        return KeptLedger(ledger, self._write_own)
+        return KeptLedger(ledger, self._write, self._check_own)
 
     def kept(self) -> KeptLedger | None:
-        """Return the ledger as this try has kept it before it deferred, None where nothing is kept."""
-        known = self.read()
-        return None if known is None else KeptLedger(known, self._write_own)
+        """Return the ledger as this try has kept it before it deferred, None where nothing is kept.
 
-    def _write_own(self, ledger: Ledger) -> None:
-        """Write a change of this try's batch.
-
-        :raises WritesStopped: if another try has taken it up: Airflow may take a worker for dead that is not.
+        :raises WritesStopped: if another try has taken up the batch.
         """
-        known = self._store.get(LEDGER_KEY, None) if self._store is not None else None
-        if known and known["owner"] != ledger.owner:
+        self._check_own()
+        known = self.read()
+        return None if known is None else KeptLedger(known, self._write, self._check_own)
+
+    def _check_own(self) -> None:
+        """See that no other try has taken up the batch: Airflow may take a worker for dead that is not.
+
+        :raises WritesStopped: if one has.
+        """
+        owner = self._kept().get("owner")
+        if owner is not None and owner != self.owner:
             raise WritesStopped(
-                f"try {known['owner']} has taken up the batch of windows, so that try {ledger.owner} sends"
-                " nothing more."
+                f"try {owner} has taken up the batch of windows, so that try {self.owner} sends nothing more."
             )
-        self._write(ledger)
+
+    def _kept(self) -> dict[str, Any]:
+        known = self._store.get(LEDGER_KEY, None) if self._store is not None else None
+        return known if isinstance(known, dict) else {}
 
     def _write(self, ledger: Ledger) -> None:
         if self._store is not None:
@@ -97,38 +118,56 @@ class TaskBatch:
     takes no other's reruns for its own. Without the store (before Airflow 3.3) a task instance has one batch
     for good, named after it, and no try knows of a clear: safe, and a retry starts nothing new.
 
+    ``judged`` names the batches before it, as long as Airflow retries by itself: what they have rerun well is
+    not rerun again. After a clear of a task that had ended there are none.
+
     :param context: the task's.
+    :raises InvalidInput: for a note that cannot be read: without it a rerun might be a second one.
     """
 
     _KEY = "adfruns_rerun_pipeline"
 
     def __init__(self, context: Context) -> None:
         self._store: Any = context.get("task_state_store")
-        known: Any = self._store.get(self._KEY, None) if self._store is not None else None
+        known = self._read()
         ti = context["ti"]
         self._max_tries = int(getattr(ti, "max_tries", 0) or 0)
+        is_clear = known.get("max_tries") != self._max_tries
         if self._store is None:
             self.name = "\n".join(map(str, (ti.dag_id, ti.run_id, ti.task_id, getattr(ti, "map_index", -1))))
             self.may_have_begun = int(getattr(ti, "try_number", 1) or 1) > 1
         else:
-            self.name = known["batch"] if known else uuid.uuid4().hex
-            self.may_have_begun = bool(known)
-        self.was_cleared = bool(known) and known["max_tries"] != self._max_tries
+            self.name = known.get("batch") or uuid.uuid4().hex
+            self.may_have_begun = "batch" in known
+        self.was_cleared = "batch" in known and is_clear
+        self.judged: tuple[str, ...] = tuple(known["judged"]) if "batch" in known or not is_clear else ()
+
+    def _read(self) -> dict[str, Any]:
+        known: Any = self._store.get(self._KEY, None) if self._store is not None else None
+        if not known:
+            return {}
+        if isinstance(known, dict) and known.keys() >= {"judged", "max_tries"}:
+            return known
+        raise InvalidInput(
+            f"task state {self._KEY!r}: {str(known)[:200]!r} is not what this package has kept there, so what"
+            " earlier tries have rerun is not known. Nothing was sent. Look into the runs' groups in ADF"
+            " Studio, and delete the key to begin anew."
+        )
 
     def begin(self) -> None:
         """Note that a batch is under way, before anything is sent; another note comes with ``sent``."""
         if not self.may_have_begun:
-            self._write({"batch": self.name, "max_tries": self._max_tries})
+            self._write({"batch": self.name, "judged": list(self.judged)})
 
     def sent(self) -> None:
         """Note that this try has sent what it had to: a clear from now on is another clear."""
         if self.was_cleared:
-            self._write({"batch": self.name, "max_tries": self._max_tries})
+            self._write({"batch": self.name, "judged": list(self.judged)})
 
     def finish(self) -> None:
         """Note that the batch has been judged."""
-        self._write({})
+        self._write({"judged": [*self.judged, self.name]})
 
     def _write(self, batch: dict[str, Any]) -> None:
         if self._store is not None:
-            self._store.set(self._KEY, batch)
+            self._store.set(self._KEY, {**batch, "max_tries": self._max_tries})

@@ -25,7 +25,7 @@ from airflow_provider_adfruns.batch.selection import listed
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
 from airflow_provider_adfruns.links import AdfStudioLink, leave_link, view_of
 from airflow_provider_adfruns.metrics import tell_outcome
-from airflow_provider_adfruns.parameters import as_bool, is_templated, positive
+from airflow_provider_adfruns.parameters import as_bool, check_given, given, is_templated, positive
 from airflow_provider_adfruns.results import check_result_path, whole_of
 from airflow_provider_adfruns.sensors.leaving import leave_evidence, leave_result, result_of
 
@@ -56,6 +56,7 @@ else:
 
 DEFAULT_STUCK_AFTER_SECONDS = 3600.0
 _LAG_POLL_SECONDS = 2.0
+_NEEDED = ("pipeline_run_ids", "trigger_name", "trigger_run_ids", "resource_group_name", "factory_name")
 
 
 class _Look(NamedTuple):
@@ -91,9 +92,9 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         for longer are looked at, which costs a query each.
     :param cancel_requested_at: when the cancel was asked for: an aware datetime or ISO 8601 with an offset.
         Default: when each run became Canceling, which a look has to see. (templated)
-    :param on_stuck: about stuck and violated runs: ``wait`` on (default), after one warning a run;
-        ``cancel_again``, each run by itself, and again after each further ``stuck_after``; or ``fail``.
-        (templated)
+    :param on_stuck: about stuck and violated runs: ``wait`` on (default), after one warning a run, with
+        ``mode="reschedule"`` at each look; ``cancel_again``, each run by itself, and again after each further
+        ``stuck_after``; or ``fail``. (templated)
     :param cancel_report: what the task that has cancelled the runs left in XCom, such as ``cancel.output``:
         the ids of its requests go with the evidence. (templated)
     :param evidence_path: write the evidence here instead of to XCom, which then has the path: a file, or a
@@ -178,6 +179,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         self.resource_group_name = resource_group_name
         self.factory_name = factory_name
         self.deferrable = deferrable
+        self._given = given(self, *_NEEDED)
         if pipeline_run_ids is None and trigger_run_ids is None:
             raise InvalidInput(
                 "neither pipeline_run_ids nor trigger_run_ids are given. Expected the runs to wait for."
@@ -332,6 +334,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         :param memory: what is known from looks before.
         :raises RunsNotAsWanted: for runs that are stuck or violated, with ``on_stuck='fail'``.
         """
+        check_given(self, self._given)
         wanted, rules, requests = self._watched(), self._rules(), self._cancel_requests()
 
         async def look(client: FactoryClient) -> _Look:

@@ -47,9 +47,10 @@ def leave_evidence(context: Context, evidence: Evidence, path: str | None) -> No
     """
     log.warning("Evidence: %s", evidence.table())
     content: Any = evidence.to_json()
-    if path is not None:
-        try:
+    try:
+        if path is not None:
             content = write_json(result_file(path, "evidence_path", context), content, "evidence_path")
-        except InvalidInput as error:
-            log.warning("The evidence goes to XCom instead: %s", error)
-    context["ti"].xcom_push(key="evidence", value=content)
+    except InvalidInput as error:
+        log.warning("The evidence goes to XCom instead: %s", error)
+    finally:  # a storage can fail in ways of its own, and the evidence must not be lost with it
+        context["ti"].xcom_push(key="evidence", value=content)

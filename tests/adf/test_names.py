@@ -40,6 +40,11 @@ def test_recorded_run_ids_are_accepted(run_id: str) -> None:
     assert check_run_id(run_id) == run_id
 
 
+@pytest.mark.parametrize("run_id", [PIPELINE_RUN, TRIGGER_RUN])
+def test_an_id_in_another_case_is_the_same_id(run_id: str) -> None:
+    assert check_run_ids([run_id, run_id.upper(), run_id.lower()]) == (run_id,)
+
+
 @pytest.mark.parametrize(
     "run_id",
     [

@@ -102,6 +102,18 @@ def test_a_write_answered_by_what_cannot_be_read_may_have_been_carried_out(
     assert len(asked.asked) == 1
 
 
+@pytest.mark.parametrize("work", [rerun, recover])
+@pytest.mark.parametrize("status", [201, 202, 204])
+def test_a_write_answered_by_another_success_than_the_services_may_have_been_carried_out(
+    work: Work, status: int
+) -> None:
+    with playing(Played(status=status)) as asked:
+        error = failure(asked, work)
+    assert isinstance(error, OutcomeUnknown)
+    assert f"HTTP {status}" in str(error)
+    assert len(asked.asked) == 1
+
+
 @pytest.mark.parametrize("work", [get_run, query, list_triggers, get_trigger])
 def test_a_page_of_a_proxy_is_no_answer_of_the_service(work: Work) -> None:
     with playing(PAGE) as asked:

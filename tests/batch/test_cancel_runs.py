@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,13 @@ from airflow_provider_adfruns.adf.errors import (
     PipelineRunNotFound,
     RunsNotAsWanted,
 )
-from airflow_provider_adfruns.adf.pause import pause
+from airflow_provider_adfruns.adf.pause import moving, pause
 from airflow_provider_adfruns.batch.cancel import cancel_pipeline_runs
 from airflow_provider_adfruns.batch.cancel_report import check_outcome, with_final_statuses
 from airflow_provider_adfruns.batch.final_watch import RunsFinalWatch
 from airflow_provider_adfruns.batch.watch import wait_until_done
+from tests.adf.fields import read
+from tests.adf.playback import Played, playing
 from tests.adf.talking import talk
 from tests.conftest import calls
 
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 3, 1, 6, 40, tzinfo=UTC)
 PARENT = "11111111-1111-4111-8111-111111111111"
-LONE = "22222222-2222-4222-8222-222222222222"
+LONE = "22222222-2222-4222-8222-22222222abcd"
 DONE = "33333333-3333-4333-8333-333333333333"
 UNKNOWN = "99999999-9999-4999-8999-999999999999"
 RUNS: dict[str, Any] = {
@@ -76,6 +79,56 @@ def test_running_runs_are_cancelled_and_one_that_has_ended_is_no_error(factory: 
     assert [entry.subject for entry in calls(emulator, "PipelineRuns_Cancel")] == [LONE]
 
 
+@pytest.mark.parametrize("given", [[LONE.upper()], [LONE.upper(), LONE]], ids=["once", "twice"])
+def test_an_id_in_another_case_is_the_same_run(factory: Factory, given: list[str]) -> None:
+    emulator = factory(RUNS)
+    report = cancel(emulator, given)
+    assert [(each.run_id, each.requested) for each in report.runs] == [(LONE, True)]
+    assert [entry.subject for entry in calls(emulator, "PipelineRuns_Cancel")] == [LONE]
+
+
+def at(status: str, minute: int = 40) -> Played:
+    """Return the answer that a run is in a status, at a minute after six."""
+    body = {"runId": LONE, "pipelineName": "load", "status": status}
+    return Played(json.dumps(body), headers={"Date": f"Sun, 01 Mar 2026 06:{minute}:00 GMT"})
+
+
+def cancel_at(*answers: Played) -> CancelReport:
+    """Cancel a run of a service that answers so, which the local factory never would."""
+    with playing(*answers) as service, moving(lambda _: None):
+        return talk(
+            read(arm_endpoint=service.url),
+            lambda client: cancel_pipeline_runs(client, [LONE], is_recursive=True),
+        )
+
+
+@pytest.mark.parametrize(
+    ("status", "requested", "problem"),
+    [
+        ("Canceling", True, ""),
+        ("InProgress", False, "its cancel was refused as if it had ended, and it is InProgress"),
+        ("Suspended", False, "its cancel was refused as if it had ended, and it is Suspended"),
+    ],
+)
+def test_a_cancel_refused_for_a_run_that_has_ended_counts_as_such_only_if_the_run_says_so(
+    status: str, requested: bool, problem: str
+) -> None:
+    error = {"code": "PipelineRunNotRunning", "message": "The run is not running."}
+    report = cancel_at(at("InProgress"), Played(json.dumps({"error": error}), status=400), at(status))
+    [run] = report.runs
+    assert (run.status, run.requested) == (status, requested)
+    assert run.problem.startswith(problem)
+    assert bool(run.problem) == bool(problem)
+
+
+def test_a_lost_cancel_of_a_run_in_a_status_that_nobody_knows_is_not_taken_for_done() -> None:
+    lost = Played(status=503, headers={"Date": "Sun, 01 Mar 2026 06:40:00 GMT"})
+    looks = [answer for minute in (41, 42, 43) for answer in (lost, at("Suspended", minute))]
+    report = cancel_at(at("Suspended"), *looks)
+    with pytest.raises(RunsNotAsWanted, match=r"without a clear answer, and it is still Suspended"):
+        check_outcome(report)
+
+
 def test_a_recursive_cancel_takes_the_children_along_without_asking_for_them(factory: Factory) -> None:
     emulator = factory(RUNS)
     report = cancel(emulator, [PARENT])
@@ -97,6 +150,36 @@ def test_a_cancel_that_is_not_recursive_names_the_children_that_run_to_completio
         assert part in warning
     emulator.advance(7200)
     assert [status_of(emulator, each) for each in (PARENT, child)] == ["Cancelled", "Succeeded"]
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_run_that_is_cancelled_with_another_one_is_not_left_running_by_one_that_has_ended(
+    factory: Factory, dry_run: bool
+) -> None:
+    start = {"name": "Start", "pipeline": "close_day", "waitOnCompletion": False}
+    emulator = factory(
+        RUNS
+        | {
+            "pipelines": RUNS["pipelines"] | {"kick_off": {"activities": [start]}},
+            "runs": [{"pipeline": "kick_off", "status": "InProgress", "started": "-PT5M", "id": PARENT}],
+        }
+    )
+    emulator.advance(120)
+    day = child_of(emulator, PARENT)
+    report = cancel(emulator, [PARENT, day], dry_run=dry_run)
+    assert status_of(emulator, PARENT) == "Succeeded"
+    assert [each.left_running for each in report.runs] == [(), ()]
+
+
+def test_a_child_that_somebody_else_cancels_is_not_named_as_running_on(factory: Factory) -> None:
+    emulator = factory(RUNS)
+    child = child_of(emulator, PARENT)
+
+    async def both(client: FactoryClient) -> CancelReport:
+        await client.cancel_pipeline_run(child, is_recursive=True)
+        return await cancel_pipeline_runs(client, [PARENT], is_recursive=False)
+
+    assert talk(emulator, both).runs[0].left_running == ()
 
 
 def test_children_that_have_ended_are_not_named(factory: Factory) -> None:

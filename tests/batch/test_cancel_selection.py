@@ -144,6 +144,16 @@ def test_more_runs_than_allowed_are_refused_before_anything_is_cancelled(factory
     assert writes(emulator) == []
 
 
+def test_runs_that_are_canceling_already_do_not_count_as_runs_to_cancel(factory: Factory) -> None:
+    since = [("InProgress", "-PT50M"), ("Canceling", "-PT5M")]
+    runs = [{"pipeline": "load", "status": status, "started": at, "count": 2} for status, at in since]
+    emulator = factory({**MIXED, "runs": runs})
+    report = cancel(emulator, pipeline_names="load", max_runs=2)
+    check_outcome(report)
+    assert len(report.awaited) == 4
+    assert len(sent(emulator)) == 2
+
+
 @pytest.mark.parametrize(
     ("conditions", "error", "name"),
     [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
+import zlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -41,6 +43,10 @@ def ledger(windows: Sequence[Window], phase: Phase = Phase.SUBMITTING) -> Ledger
     return Ledger("0123456789ab", fingerprint({"windows": "all"}), START, tuple(windows), phase, "ti#1")
 
 
+def unchecked() -> None:
+    """See no other try: there is one."""
+
+
 @given(any_windows)
 def test_any_windows_in_any_order_come_back_as_they_were(windows: list[Window]) -> None:
     assert unpack(pack(windows)) == tuple(windows)
@@ -65,8 +71,44 @@ def test_a_ledger_comes_back_from_json_as_it_was(
         again=frozenset(window for window, mark in marked if mark == 2),
         cleared_at=data.draw(st.none() | instants),
         max_tries=data.draw(st.integers(0, 9)),
+        fresh=frozenset(data.draw(st.lists(st.sampled_from(windows)))) if windows else frozenset(),
     )
     assert Ledger.from_json(json.loads(json.dumps(before.to_json()))) == before
+
+
+def squeezed(text: str) -> str:
+    return base64.b85encode(zlib.compress(text.encode())).decode()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *[{"handed": value} for value in (None, "5", 3.5, -3, True)],
+        *[{"max_tries": value} for value in (None, "2")],
+        *[
+            {name: value}
+            for name in ("planned_at", "cleared_at")
+            for value in ("2026-03-01T06:40:00", 3, "x")
+        ],
+        *[{"windows": value} for value in (None, "", "???", squeezed("1"), squeezed(f"{10**30}|60"))],
+        *[{"marks": value} for value in (None, "c", squeezed("9"), squeezed(""))],
+        {"newest_first": "no"},
+        {"phase": "killed"},
+        {"owner": None},
+    ],
+    ids=str,
+)
+def test_a_value_that_no_ledger_writes_is_not_read(damage: dict[str, object]) -> None:
+    written = ledger(five_minutes(range(5))).to_json()
+    with pytest.raises(ValueError, match=r"."):
+        Ledger.from_json(written | damage)
+
+
+@pytest.mark.parametrize("name", sorted(ledger([]).to_json()))
+def test_a_ledger_that_lacks_something_is_not_read(name: str) -> None:
+    written = ledger(five_minutes(range(5))).to_json()
+    with pytest.raises(ValueError, match=name):
+        Ledger.from_json({key: value for key, value in written.items() if key != name})
 
 
 @given(st.data(), st.integers(1, 300), st.booleans())
@@ -74,7 +116,8 @@ def test_what_is_sent_is_noted_before_with_about_a_hundred_writes_and_one_in_a_h
     data: st.DataObject, count: int, newest_first: bool
 ) -> None:
     writes: list[Ledger] = []
-    kept = KeptLedger(replace(ledger(five_minutes(range(count))), newest_first=newest_first), writes.append)
+    begun = replace(ledger(five_minutes(range(count))), newest_first=newest_first)
+    kept = KeptLedger(begun, writes.append, unchecked)
     order, sent = kept.ledger.in_order, 0
     while sent < count:
         chunk = order[sent : sent + data.draw(st.integers(1, 50))]
@@ -88,7 +131,7 @@ def test_what_is_sent_is_noted_before_with_about_a_hundred_writes_and_one_in_a_h
 @pytest.mark.parametrize("chunk", [1, 7, 50])
 def test_5000_windows_need_a_hundred_writes(chunk: int) -> None:
     writes: list[Ledger] = []
-    kept = KeptLedger(ledger(five_minutes(range(5000))), writes.append)
+    kept = KeptLedger(ledger(five_minutes(range(5000))), writes.append, unchecked)
     for first in range(0, 5000, chunk):
         kept.hand(kept.ledger.in_order[first : first + chunk], [])
     assert len(writes) <= 100
@@ -98,7 +141,7 @@ def test_5000_windows_need_a_hundred_writes(chunk: int) -> None:
 def test_a_cleared_window_that_somebody_else_has_rerun_is_not_to_be_rerun_once_more() -> None:
     writes: list[Ledger] = []
     windows = five_minutes(range(3))
-    kept = KeptLedger(replace(ledger(windows), again=frozenset(windows[:2])), writes.append)
+    kept = KeptLedger(replace(ledger(windows), again=frozenset(windows[:2])), writes.append, unchecked)
     kept.hand(windows[2:], theirs=windows[:1])
     assert (kept.ledger.again, kept.ledger.theirs) == (frozenset(windows[1:2]), frozenset(windows[:1]))
     assert Ledger.from_json(writes[-1].to_json()) == kept.ledger
@@ -106,7 +149,7 @@ def test_a_cleared_window_that_somebody_else_has_rerun_is_not_to_be_rerun_once_m
 
 def test_windows_that_are_sent_again_need_no_other_write() -> None:
     writes: list[Ledger] = []
-    kept = KeptLedger(ledger(five_minutes(range(100))), writes.append)
+    kept = KeptLedger(ledger(five_minutes(range(100))), writes.append, unchecked)
     kept.hand(kept.ledger.windows, [])
     kept.hand(kept.ledger.windows[:10], [])
     assert len(writes) == 1

@@ -267,6 +267,25 @@ def test_a_cancel_leaves_alone_a_waiting_run_whose_window_is_cut() -> None:
     assert reasons(plan) == {"w1": "its window lies only partly inside the range"}
 
 
+class Compared(str):
+    """A text that counts how often it is compared."""
+
+    __slots__ = ()
+    times = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Compared.times += 1
+        return str.__eq__(self, other)
+
+
+def test_many_ids_are_not_compared_with_each_of_many_runs() -> None:
+    history = [run(number, "Failed") for number in range(500)]
+    selection = WindowSelection("hourly", tuple(Compared(each.trigger_run_id) for each in history), None)
+    assert len(plan_reruns(history, selection, None, NOW + timedelta(days=30)).members) == 500
+    assert Compared.times < 10 * 500
+
+
 @given(histories(), SELECTIONS)
 def test_a_cancel_never_takes_a_run_that_has_ended_or_was_not_meant(
     history: list[TriggerRun], selection: WindowSelection

@@ -154,7 +154,7 @@ def test_a_rerun_table_has_a_line_a_window_then_the_problems_then_what_was_left_
 def test_a_rerun_counts_its_windows_and_names_the_new_runs() -> None:
     assert REPORT.counts() == {"Succeeded": 1, "Failed": 1, "not visible yet": 1, "refused": 1, "unclear": 1}
     assert REPORT.run_ids == ["new-0", "new-1"]
-    assert REPORT.unknown_run_ids == ["nope"]
+    assert REPORT.unknown == ["run nope is unknown"]
     assert [each.run_id for each in REPORT.failures] == ["old-1", "old-3", "old-4"]
 
 

@@ -184,6 +184,13 @@ def test_a_colleagues_run_that_did_not_show_when_it_was_planned_is_not_rerun_upo
     assert still_unsettled(report) == {hour(2)}
 
 
+def test_a_run_from_just_before_the_plan_by_which_it_was_planned_is_rerun_upon() -> None:
+    shown = newer_run(hour(1), "Failed", at=NOW - timedelta(seconds=3))
+    report = resumed([run(1, "Failed"), shown], hour(1), fresh=frozenset({hour(1)}))
+    assert still_unsettled(report) == {hour(1)}
+    assert [each.run_id for each in report.windows] == [shown.trigger_run_id]
+
+
 def test_windows_that_fell_out_of_history_are_named() -> None:
     report = resumed([run(2, "Failed")], hour(1), hour(2))
     assert [each.window for each in report.windows] == [hour(2)]

@@ -10,7 +10,7 @@ from airflow_provider_adfruns.batch.ledger import Ledger, Phase
 from airflow_provider_adfruns.batch.report import RerunBy
 from airflow_provider_adfruns.batch.rerun import plan_rerun, resume_rerun
 from airflow_provider_adfruns.batch.selection import select_windows
-from airflow_provider_adfruns.batch.submit import RerunHistory, Rules, Submission
+from airflow_provider_adfruns.batch.submit import RerunHistory, Rules, Submission, with_history
 from tests.adf.talking import talk
 from tests.conftest import calls
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pytest
 
     from airflow_provider_adfruns.adf.client import FactoryClient
-    from airflow_provider_adfruns.batch.report import RerunReport
+    from airflow_provider_adfruns.batch.report import RerunReport, WindowOutcome
     from airflow_provider_adfruns.emulator import AdfEmulator
 
     Factory = Callable[..., AdfEmulator]
@@ -137,3 +137,30 @@ def test_a_lagging_answer_takes_no_final_status_back(factory: Factory) -> None:
         return [str(run.status) for run in history.newer(outcome)]
 
     assert talk(emulator, look_again) == ["Succeeded"]
+
+
+def test_a_lagging_answer_does_not_take_a_window_back_to_an_earlier_rerun(factory: Factory) -> None:
+    scenario = failed(1)
+    scenario["query_lag_seconds"] = 2
+    scenario["pipelines"]["load"]["seconds"] = 5
+    scenario["triggers"]["hourly"] |= {"rerun_outcome": ["failed", "succeeded"]}
+    del scenario["triggers"]["hourly"]["windows"]["rerun_outcome"]
+    emulator = factory(scenario)
+
+    async def seen(client: FactoryClient, outcome: WindowOutcome) -> WindowOutcome:
+        history = RerunHistory(client, "hourly", outcome.ran_at)  # a new one, as after a deferral
+        await history.look()
+        return with_history(outcome, history.newer(outcome))
+
+    async def look_three_times(client: FactoryClient) -> list[str | None]:
+        (sent,) = (await _submitted(client)).windows
+        await pause(20)
+        ours = await seen(client, sent)
+        await client.rerun_trigger_run("hourly", ours.new_run_id or "")  # by a colleague
+        await pause(4)
+        theirs = await seen(client, ours)
+        emulator.fail_next("TriggerRuns_QueryByFactory", stale_seconds=8)
+        return [each.new_run_id for each in (ours, theirs, await seen(client, theirs))]
+
+    ours, theirs, behind = talk(emulator, look_three_times)
+    assert ours != theirs == behind

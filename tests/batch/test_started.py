@@ -67,3 +67,25 @@ def test_a_batch_that_was_judged_counts_once_and_one_that_was_killed_counts_as_w
     other = replace(REPORT, trigger_name="daily")
     xcom = {"return_value": [REPORT.to_json()], "begun": [REPORT.packed(), other.packed()]}
     assert started_by([xcom]) == Started((), (REPORT, other))
+
+
+@pytest.mark.parametrize("own", ["yes", "2026-03-01T00:00:00Z", "aGVsbG8=", ["a", 5], {"at": "noon"}])
+def test_what_another_task_calls_begun_is_none_of_this_packages(own: object) -> None:
+    assert started_by([{"run_id": "a", "begun": own}]) == Started(("a",))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"run_ids": ["x"], "counts": {}, "windows": []},
+        {"run_ids": ["x"], "counts": {}, "windows": 5, "trigger_name": "hourly"},
+        {"run_ids": ["x"], "counts": {}, "runs": ["x"]},
+        {"run_ids": 5, "counts": {}, "runs": 5},
+        {"run_ids": None, "counts": {}},
+    ],
+)
+def test_what_only_looks_like_a_report_is_named_and_keeps_nothing_else_from_being_found(
+    value: object,
+) -> None:
+    found = started_by([{"return_value": value}, {"run_id": "a"}])
+    assert found == Started(("a",), unreadable=(str(value)[:100],))

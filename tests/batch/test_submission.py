@@ -73,7 +73,9 @@ def carried_out(emulator: AdfEmulator) -> list[str | None]:
     return [entry.subject for entry in calls(emulator, "TriggerRuns_Rerun") if entry.effect is not None]
 
 
-@pytest.mark.parametrize("fault", [{"status": 503}, {"status": 504}, {"drop_connection": True}])
+@pytest.mark.parametrize(
+    "fault", [{"status": 503}, {"status": 504}, {"drop_connection": True}, {"status": 202}], ids=str
+)
 @pytest.mark.parametrize("lag", [0, 2, 20])
 def test_a_rerun_that_was_done_although_its_answer_was_lost_is_found_and_not_sent_again(
     factory: Factory, fault: dict[str, Any], lag: float
@@ -83,6 +85,7 @@ def test_a_rerun_that_was_done_although_its_answer_was_lost_is_found_and_not_sen
     report = talk(emulator, submit)
     assert sorted(sent(emulator)) == sorted(each.run_id for each in report.windows)
     assert {each.step for each in report.windows} == {Step.SUBMITTED}
+    assert {each.rerun_by for each in report.windows} == {RerunBy.THIS_BATCH}
 
 
 @pytest.mark.parametrize("fault", [{"status": 503}, {"drop_connection": True}])

@@ -208,6 +208,14 @@ def test_a_trigger_run_that_queries_show_late_is_waited_for(factory: Factory, la
     assert [run.status for run in talk(emulator, work)] == ["Succeeded"]
 
 
+@pytest.mark.parametrize("count", [2, 30])
+def test_an_id_in_another_case_keeps_no_other_run_from_being_seen(factory: Factory, count: int) -> None:
+    emulator = factory(running(count))
+    first, *others = run_ids(emulator)
+    runs = follow(emulator, hours=0.25, pipeline_run_ids=[first.upper(), *others])
+    assert {run.run_id: run.status for run in runs} == dict.fromkeys([first, *others], "Succeeded")
+
+
 def test_an_unknown_pipeline_run_is_named(factory: Factory) -> None:
     emulator = factory(running(1))
     with pytest.raises(PipelineRunNotFound, match=UNKNOWN):

@@ -17,6 +17,7 @@ from stack.together import airflow_and_factory
 from tests.live.abilities import VERSION
 from tests.live.judge import WrongError
 from tests.live.stage import CLOCK, Stage
+from tests.live.statsd import Statsd
 from tests.live.stories import STORIES
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ LIVE_DAGS = {
     "live_rerun_on_worker",
     "live_rerun_on_worker_retried",
     "live_rerun_mapped",
+    "live_links",
+    "live_callback_of_dag",
+    "live_callback_of_task",
+    "live_callback_of_marked",
     "live_rerun_cleaned_up",
 }
 # Airflow takes minutes to believe that a part is dead; here it takes seconds.
@@ -63,18 +68,20 @@ def main() -> int:
     ports: list[int] = []
     wrong: list[str] = []
     try:
-        with airflow_and_factory(HOME, scenario, folders, clock=str(CLOCK), settings=SETTINGS) as (
-            airflow,
-            factory,
+        with (
+            Statsd() as statsd,
+            airflow_and_factory(
+                HOME, scenario, folders, clock=str(CLOCK), settings=SETTINGS | statsd.settings
+            ) as (airflow, factory),
         ):
             services += [*airflow.services.values(), factory.service]
-            ports += [*airflow.ports, factory.port]
+            ports += [*airflow.ports, factory.port, statsd.port]
             airflow.wait_for_dags(LIVE_DAGS | {path.stem for path in EXAMPLES.glob("*.py")})
             say(
                 f"Airflow {VERSION} on {airflow.database} and the factory run after"
                 f" {time.monotonic() - begun:.0f} s."
             )
-            wrong += [title for title in chosen if not play(title, airflow, factory)]
+            wrong += [title for title in chosen if not play(title, airflow, factory, statsd)]
     except StackError as error:
         say(f"NOT {error}")
         wrong.append("the stack itself")
@@ -86,10 +93,10 @@ def main() -> int:
     return 1 if wrong else 0
 
 
-def play(title: str, airflow: RealAirflow, factory: LocalFactory) -> bool:
+def play(title: str, airflow: RealAirflow, factory: LocalFactory, statsd: Statsd) -> bool:
     """Play one story. :return: whether the journal agrees."""
     begun = time.monotonic()
-    stage = Stage(airflow, factory)
+    stage = Stage(airflow, factory, statsd)
     try:
         said = STORIES[title](stage)
     except (WrongError, StackError, httpx.HTTPError) as error:

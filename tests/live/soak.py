@@ -35,7 +35,7 @@ _SAMPLE_SECONDS = 5.0
 _GROWTH_MB = 20.0
 _IDLE_SECONDS = 0.1
 _BLOCKED_SECONDS = 0.2
-_WATCHDOG_SECONDS = 0.1  # Airflow's watchdog sleeps that long, and tells its sleep and what came on top as one
+_WATCHDOG_SECONDS = 0.1  # Airflow's watchdog sleeps so long, and tells its sleep and what came on top as one
 _MEGA = 1024 * 1024
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stack.airflow import RealAirflow
     from stack.factory import LocalFactory
     from stack.rest import DagRun
+    from tests.live.statsd import Statsd
 
 _Found = TypeVar("_Found")
 CLOCK = 30.0  # seconds of the factory in a second
@@ -33,12 +34,14 @@ _TURNS_SECONDS = 3.0
 class Stage:
     """The stage of one story.
 
+    :param statsd: hears the metrics of all processes of Airflow.
     :param others: the pipeline runs of others, which run when the story begins.
     :param runs: the DAG runs that the story has started.
     """
 
     airflow: RealAirflow
     factory: LocalFactory
+    statsd: Statsd
     others: frozenset[str] = frozenset()
     runs: list[DagRun] = field(default_factory=list)
 

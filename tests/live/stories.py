@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from tests.live import abilities, examples, judge
+from tests.live import abilities, afterwards, examples, judge
 from tests.live.judge import WrongError
 from tests.live.night import UNTIL_TOLD, due_windows, night, window_range
 
@@ -274,4 +274,6 @@ STORIES: dict[str, Callable[[Stage], list[str]]] = {
     "triggerer stopped, triggerer killed": triggerer_stopped_and_killed,
     "execution timeout": execution_timeout,
     "deadline": deadline,
+    "callbacks of failures": afterwards.failure_callbacks,
+    "links and metrics": afterwards.links_and_metrics,
 }

@@ -114,6 +114,26 @@ def test_a_run_is_done_when_its_cancel_is_complete_and_not_when_it_is_asked_for(
     assert (done, seen["counts"]) == (True, {"Cancelled": 1})
 
 
+def test_a_pipeline_run_beside_many_trigger_runs_is_seen_to_end_however_seldom_the_sensor_looks(
+    factory: Start,
+) -> None:
+    windows = [{"from": "-PT30H", "count": 25, "status": "Succeeded"}]
+    emulator = factory(
+        {
+            "now": FAMILY["now"],
+            "pipelines": {"load": {"seconds": 150}},
+            "triggers": {"hourly": {"pipeline": "load", "state": "stopped", "windows": windows}},
+            "runs": [{"pipeline": "load", "status": "InProgress", "started": "-PT0S", "id": "lone"}],
+        }
+    )
+    ids = [run["triggerRunId"] for run in emulator.trigger_runs()]
+    task = sensor(pipeline_run_ids="lone", trigger_name="hourly", trigger_run_ids=ids)
+    operator = task.make()
+    assert not operator.poke(task.ti.context).is_done
+    emulator.advance(600)
+    assert operator.poke(task.ti.context).is_done
+
+
 def test_children_are_waited_for_on_request(factory: Start) -> None:
     emulator = factory(FAMILY)
     AdfRunsHook().cancel_pipeline_run("day", is_recursive=False)

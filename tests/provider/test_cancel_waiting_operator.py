@@ -232,3 +232,17 @@ def test_of_many_windows_the_trigger_runs_themselves_are_seen_cancelled_through_
     assert report_windows(emulator) == ["Cancelled"] * 240
     assert result["counts"] == {"Cancelled": 240}
     assert {each["status_before"] for each in result["runs"]} == {"WaitingOnDependency", "Running"}
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["on the worker", "deferred"])
+def test_queries_name_the_trigger_as_it_is_published_for_they_may_mind_the_case(
+    factory: Start, deferrable: bool
+) -> None:
+    emulator = factory(WAITING)
+    task = Task(
+        AdfCancelWaitingTriggerRunOperator, trigger_name="REPORT", deferrable=deferrable, **ONLY_WAITING_RANGE
+    )
+    task.run()
+    asked = [entry.body["filters"][0]["values"] for entry in calls(emulator, "TriggerRuns_QueryByFactory")]
+    assert asked
+    assert asked == [["report"]] * len(asked)

@@ -16,7 +16,7 @@ from airflow_provider_adfruns.operators.cleanup import AdfCleanUpOperator
 from airflow_provider_adfruns.operators.rerun import AdfRerunTumblingWindowRunsOperator
 from tests.conftest import calls
 from tests.provider.scenarios import FAMILY, NIGHT_RANGE, NOW
-from tests.provider.tasks import statuses, writes
+from tests.provider.tasks import TaskInstance, statuses, writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,6 +93,13 @@ def test_a_clean_up_that_finds_nothing_succeeds(factory: Start, run_dag: RunDag)
     assert writes(emulator) == []
 
 
+def test_a_task_that_the_dag_does_not_have_is_named_and_not_taken_for_one_that_started_nothing() -> None:
+    with DAG("clean_misspelt", schedule=None, start_date=START):
+        clean_up = AdfCleanUpOperator(task_id="clean_up", task_ids=["load.start", "clean_up", "strat"])
+    with pytest.raises(InvalidInput, match=r"task_ids: the DAG has no task load\.start, strat\. Expected"):
+        clean_up.execute(TaskInstance().context)
+
+
 def test_a_failed_tasks_callback_cancels_what_the_dag_run_has_started(
     factory: Start, run_dag: RunDag
 ) -> None:
@@ -101,6 +108,18 @@ def test_a_failed_tasks_callback_cancels_what_the_dag_run_has_started(
         start("lone") >> break_down.override(on_failure_callback=cancel_runs_of_dag_run())()
     assert run_dag(dag).states["break_down"] == "failed"
     assert [call.subject for call in calls(emulator, "PipelineRuns_Cancel")] == ["lone"]
+
+
+def test_a_callback_names_tasks_that_the_dag_does_not_have_and_cancels_for_the_others(
+    factory: Start, run_dag: RunDag, caplog: pytest.LogCaptureFixture
+) -> None:
+    emulator = factory(FAMILY)
+    callback = cancel_runs_of_dag_run(task_ids=["start", "load.strat"])
+    with DAG("clean_misspelt_callback", schedule=None, start_date=START) as dag:
+        start("lone") >> break_down.override(on_failure_callback=callback)()
+    assert run_dag(dag).states["break_down"] == "failed"
+    assert [call.subject for call in calls(emulator, "PipelineRuns_Cancel")] == ["lone"]
+    assert "the DAG has no task load.strat" in caplog.text
 
 
 class DagProcessor:

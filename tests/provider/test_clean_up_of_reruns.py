@@ -162,6 +162,61 @@ def test_an_id_of_another_kind_of_run_stops_no_other(factory: Start) -> None:
     assert [each["run_id"] for each in task.ti.report["skipped"]] == ["manual__2026-03-01T00:00:00+00:00"]
 
 
+def test_what_is_no_report_fails_the_clean_up_after_all_else_is_cancelled(factory: Start) -> None:
+    emulator = factory(FAMILY)
+    left = {"run_ids": ["x"], "counts": {}, "windows": []}
+    with pytest.raises(RunsNotAsWanted, match=r"its report in XCom cannot be read: \{'run_ids': \['x'\]"):
+        clean_up(odd={"return_value": left, "begun": "yes"}, other={"run_id": "lone"}).run()
+    assert statuses(emulator)["lone"] == "Cancelled"
+
+
+def test_a_batch_of_which_only_a_part_can_be_cancelled_leaves_that_part_in_the_report(factory: Start) -> None:
+    emulator = factory(
+        WINDOWS
+        | {
+            "triggers": {
+                "hourly": {
+                    "pipeline": "load",
+                    "state": "stopped",
+                    "windows": [
+                        {"from": "-PT3H", "count": 2, "status": "Failed"},
+                        {"from": "-PT1H", "count": 1, "status": "Succeeded"},
+                    ],
+                },
+                "report": WINDOWS["triggers"]["report"],
+            }
+        }
+    )
+    started = rerun("report", wait_for_completion=False)
+    started.run()
+    emulator.advance(30)
+    emulator.fail_next("Triggers_Get", status=403)
+    task = clean_up(rerun=started.ti.xcoms)
+    with pytest.raises(RunsNotAsWanted, match="the reruns of trigger 'report' are not all cancelled"):
+        task.run()
+    [cancelled] = calls(emulator, "PipelineRuns_Cancel")
+    assert [(run["run_id"], run["status"]) for run in task.ti.report["runs"]] == [
+        (cancelled.subject, "Cancelled")
+    ]
+
+
+def test_a_run_that_two_tasks_name_is_reported_as_it_was_before_it_was_cancelled(factory: Start) -> None:
+    emulator = factory(WINDOWS)
+    started = rerun("hourly", wait_for_completion=False)
+    started.run()
+    emulator.advance(30)
+    names = {
+        run["triggerRunId"]: run["triggeredPipelines"]["load"]
+        for run in emulator.trigger_runs("hourly")
+        if run["triggerRunId"] in reruns_of(emulator)
+    }
+    queued, *_ = names.values()
+    task = clean_up(lookup={"run_id": queued}, rerun=started.ti.xcoms)
+    task.run()
+    [run] = [run for run in task.ti.report["runs"] if run["run_id"] == queued]
+    assert (run["status_before"], run["requested"], run["status"]) == ("InProgress", True, "Cancelled")
+
+
 def test_a_trigger_that_is_gone_stops_no_other_and_fails_the_clean_up(factory: Start) -> None:
     emulator = factory(FAMILY)
     report = {

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from airflow_provider_adfruns.adf.errors import InvalidInput, WaitTimedOut
+from airflow_provider_adfruns.adf.errors import InvalidInput, RunsNotAsWanted, WaitTimedOut
 from airflow_provider_adfruns.operators.cancel import (
     AdfCancelPipelineRunOperator,
     AdfCancelWaitingTriggerRunOperator,
@@ -140,6 +141,68 @@ def test_a_cancel_waits_until_the_deadline_and_leaves_the_cancel_alone(
     with pytest.raises(WaitTimedOut, match="1 not final: pipeline run lone"):
         task.run()
     assert len(writes(emulator)) == 1
+
+
+@pytest.mark.parametrize(
+    "end", [{"timeout": 60}, {"deadline": "2026-03-01T06:41:00Z"}], ids=["timeout", "deadline"]
+)
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_cancel_by_conditions_looks_and_sends_no_longer_than_that(
+    factory: Start, end: dict[str, Any], wait: bool
+) -> None:
+    often = {"type": "ScheduleTrigger", "pipeline": "load", "frequency": "Minute", "interval": 1}
+    emulator = factory(
+        {
+            "now": NOW,
+            "pipelines": {"load": {"seconds": 36000}},
+            "triggers": {
+                name: {**often, "startTime": f"2026-03-01T06:00:{second}Z"}
+                for name, second in (("one", 10), ("other", 40))
+            },
+        }
+    )
+    task = Task(AdfCancelPipelineRunOperator, pipeline_names="load", wait_for_completion=wait, **end)
+    with pytest.raises((RunsNotAsWanted, WaitTimedOut)):
+        task.run()
+    assert max(call.at for call in calls(emulator, "PipelineRuns_Cancel")) < datetime.fromisoformat(
+        "2026-03-01T06:42:00+00:00"
+    )
+    assert re.search("the deadline .* came while there were new runs that match", task.ti.report["problem"])
+
+
+@pytest.mark.parametrize(
+    ("operator", "parameters", "operation"),
+    [
+        (AdfCancelPipelineRunOperator, {"run_ids": RUNS}, "PipelineRuns_Cancel"),
+        (
+            AdfCancelWaitingTriggerRunOperator,
+            {"trigger_name": "waits", **NIGHT_RANGE},
+            "TriggerRuns_Cancel",
+        ),
+    ],
+)
+def test_what_was_not_cancelled_before_the_deadline_is_named(
+    factory: Start, operator: Any, parameters: dict[str, Any], operation: str
+) -> None:
+    waits = {
+        "pipeline": "load",
+        "dependsOn": [{"trigger": "hourly"}],
+        "windows": [{"from": "-PT20H", "count": 18, "status": "WaitingOnDependency"}],
+    }
+    emulator = factory(
+        {
+            **THREE,
+            "triggers": {**THREE["triggers"], "waits": waits},
+            "runs": [{**run, "status": "InProgress"} for run in THREE["runs"]],
+        }
+    )
+    emulator.fail_next(operation, status=429, retry_after=60)
+    task = Task(operator, timeout=30, **parameters)
+    with pytest.raises((RunsNotAsWanted, WaitTimedOut)):
+        task.run()
+    unsent = [run for run in task.ti.report["runs"] if "came before its cancel was sent" in run["problem"]]
+    assert unsent
+    assert {run["run_id"] for run in unsent}.isdisjoint(call.subject for call in calls(emulator, operation))
 
 
 def test_pipeline_runs_are_not_rerun_after_the_deadline(factory: Start) -> None:

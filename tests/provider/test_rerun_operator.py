@@ -247,6 +247,17 @@ def test_the_report_says_when_each_window_ran_before_and_when_it_was_rerun(
         assert parse_time(starts[each["new_run_id"]]) == datetime.fromisoformat(each["started_at"])
 
 
+@WAYS_TO_WAIT
+def test_queries_name_the_trigger_as_it_is_published_for_they_may_mind_the_case(
+    factory: Start, deferrable: bool
+) -> None:
+    emulator = factory(NIGHT)
+    rerun(trigger_name="HOURLY", deferrable=deferrable).run()
+    asked = [entry.body["filters"][0]["values"] for entry in calls(emulator, "TriggerRuns_QueryByFactory")]
+    assert asked == [["hourly"]] * len(asked)
+    assert len(rerun_ids(emulator)) == len(set(rerun_ids(emulator))) > 0
+
+
 def test_max_windows_stops_a_slip_of_the_range_before_anything_is_sent(factory: Start) -> None:
     emulator = factory(NIGHT)
     task = rerun(max_windows=8)

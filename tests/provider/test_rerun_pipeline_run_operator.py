@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -284,6 +285,57 @@ def test_a_try_after_a_verdict_starts_a_new_run(factory: Callable[..., AdfEmulat
     assert len(calls(emulator, "Pipelines_CreateRun")) == 2
 
 
+@pytest.mark.parametrize("waits", [True, False], ids=["that has succeeded", "that goes on"])
+def test_a_try_after_a_verdict_starts_nothing_beside_a_rerun(
+    factory: Callable[..., AdfEmulator], waits: bool
+) -> None:
+    emulator = factory(FACTORY)
+    store = Store()
+    for _ in range(3):
+        task = rerun(store, run_ids=[FAILED, BROKEN, "nope"], wait_for_completion=waits)
+        with pytest.raises(RunsNotAsWanted, match="run nope: "):
+            task.run()
+    sent = Counter(entry.query["referencePipelineRunId"] for entry in calls(emulator, "Pipelines_CreateRun"))
+    assert sent == {FAILED: 1, BROKEN: 3 if waits else 1}
+    assert FAILED in {each["run_id"] for each in task.ti.report["runs"] if each["new_run_id"]}
+
+
+def test_a_clear_after_the_verdict_starts_each_run_anew(factory: Callable[..., AdfEmulator]) -> None:
+    emulator = factory(FACTORY)
+    store = Store()
+    rerun(store, run_ids=FAILED).run()
+    cleared(store).run()
+    assert len(calls(emulator, "Pipelines_CreateRun")) == 2
+
+
+def test_a_clear_between_two_verdicts_starts_nothing_beside_a_rerun(
+    factory: Callable[..., AdfEmulator],
+) -> None:
+    emulator = factory(FACTORY)
+    store = Store()
+    both = [FAILED, BROKEN]
+    with pytest.raises(RunsNotAsWanted):
+        rerun(store, run_ids=both).run()
+    with pytest.raises(WaitTimedOut):
+        rerun(store, run_ids=both, timeout=5).run()
+    task = rerun(store, run_ids=both)
+    task.ti.max_tries = 3  # type: ignore[attr-defined]
+    with pytest.raises(RunsNotAsWanted):
+        task.run()
+    sent = Counter(entry.query["referencePipelineRunId"] for entry in calls(emulator, "Pipelines_CreateRun"))
+    assert sent == {FAILED: 1, BROKEN: 2}
+
+
+@pytest.mark.parametrize("kept", ["cut short", ["batch"], {"batch": "of another version"}], ids=str)
+def test_what_an_earlier_try_kept_and_cannot_be_read_stops_the_task(
+    factory: Callable[..., AdfEmulator], kept: Any
+) -> None:
+    emulator = factory(FACTORY)
+    with pytest.raises(InvalidInput, match="delete the key to begin anew"):
+        rerun(Store(adfruns_rerun_pipeline=kept), run_ids=FAILED).run()
+    assert writes(emulator) == []
+
+
 def test_without_a_store_no_try_starts_a_second_run(factory: Callable[..., AdfEmulator]) -> None:
     emulator = factory(FACTORY)
     for _ in range(2):
@@ -301,6 +353,14 @@ def test_a_run_that_has_not_ended_and_an_unknown_one_are_named_and_stop_no_other
     assert "run nope: " in str(refused.value)
     (entry,) = calls(emulator, "Pipelines_CreateRun")
     assert entry.query["referencePipelineRunId"] == FAILED
+
+
+def test_a_run_that_is_named_in_two_spellings_is_rerun_once(factory: Callable[..., AdfEmulator]) -> None:
+    emulator = factory(FACTORY)
+    task = rerun(run_ids=[FAILED.upper(), FAILED])
+    task.run()
+    assert [each["run_id"] for each in task.ti.report["runs"]] == [FAILED]
+    assert len(calls(emulator, "Pipelines_CreateRun")) == 1
 
 
 def test_unknown_runs_alone_fail_before_anything_is_sent(factory: Callable[..., AdfEmulator]) -> None:

@@ -193,6 +193,18 @@ def test_a_lost_answer_to_a_new_cancel_is_followed_by_another_after_a_look(
     assert 30 <= (again - lost).total_seconds() <= 70
 
 
+def test_a_new_cancel_that_is_refused_stands_in_the_evidence_and_the_wait_goes_on(
+    factory: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    emulator = cancelled(factory, STUCK)
+    emulator.fail_next("PipelineRuns_Cancel", status=403)
+    task = sensor("odd", on_stuck="cancel_again", deferrable=True)
+    assert task.run()["counts"] == {"Cancelled": 1}
+    assert "has no permission" in caplog.text
+    assert [call.status for call in calls(emulator, "PipelineRuns_Cancel")] == [200, 403, 200]
+    assert task.ti.pushes["evidence"] == 2
+
+
 @BOTH_WAYS
 def test_a_stuck_run_is_warned_of_once_and_waited_for(factory: Start, deferrable: bool) -> None:
     emulator = cancelled(factory, {"stuck": True, "cancels_needed": 99})
@@ -258,6 +270,25 @@ def test_evidence_that_cannot_be_written_goes_to_xcom(factory: Start, tmp_path: 
     with pytest.raises(RunsNotAsWanted, match="Canceling"):
         task.run()
     assert task.ti.xcoms["evidence"]["runs"][0]["run_id"] == "odd"
+
+
+def test_whatever_else_a_storage_fails_with_the_evidence_is_in_xcom(
+    factory: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator = cancelled(factory, STUCK)
+    emulator.advance(3700)
+
+    class StorageError(Exception):
+        pass
+
+    def broken(*_: object) -> None:
+        raise StorageError
+
+    monkeypatch.setattr("airflow_provider_adfruns.results._write", broken)
+    task = sensor("odd", on_stuck="fail", deferrable=True, evidence_path=f"{tmp_path}/evidence.json")
+    with pytest.raises(StorageError):
+        task.run()
+    assert [run["run_id"] for run in task.ti.xcoms["evidence"]["runs"]] == ["odd"]
 
 
 @BOTH_WAYS
