@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import uuid
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adfruns.adf.errors import InvalidInput, WritesStopped
@@ -40,7 +39,7 @@ class TaskLedger:
         """
         known = self.read()
         if known is not None and known.is_open:
-            self._write(replace(known, owner=self.owner))
+            self._write(known.taken_up(self.owner, known.max_tries))
         return known
 
     def read(self) -> Ledger | None:

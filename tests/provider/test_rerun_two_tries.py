@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_adfruns.adf.client import FactoryClient
 from airflow_provider_adfruns.adf.errors import WritesStopped
-from airflow_provider_adfruns.batch.ledger import LEDGER_KEY
+from airflow_provider_adfruns.batch.ledger import LEDGER_KEY, Phase
 from airflow_provider_adfruns.operators.state import TaskLedger
 from tests.provider.tasks import event_of, through_json
 from tests.provider.test_rerun_resume import Store, Try, die_in_first_try, night, sent, store, task
@@ -42,6 +42,18 @@ def test_a_batch_is_its_new_trys_before_that_try_reads_how_the_batch_stands(
     monkeypatch.setattr(FactoryClient, "get_trigger", meanwhile)
     assert task(2, store).run()["counts"] == {"Succeeded": 12}
     assert len(sent(emulator)) == 12
+
+
+def test_a_batch_that_was_only_waited_for_may_be_sent_again_from_when_another_try_takes_it_up(
+    factory: Start, monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    factory(night())
+    die_in_first_try(monkeypatch, store, after=0)
+    first = TaskLedger(Try(1, store).context).kept()
+    assert first is not None
+    first.move_to(Phase.WATCHING)
+    assert TaskLedger(Try(2, store).context).take() == first.ledger
+    assert store.get(LEDGER_KEY)["phase"] == Phase.SUBMITTING
 
 
 def test_what_may_have_been_sent_before_is_sent_again_only_as_long_as_the_batch_is_this_trys(
