@@ -122,14 +122,12 @@ class AdfRunsHook(BaseHook):
         work: Callable[[FactoryClient], Awaitable[_Result]],
         *,
         trouble_budget_seconds: float | None = None,
-        loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
     ) -> _Result:
         """Run async work with a client from sync code, and return its result.
 
         :param work: called with the client.
         :param trouble_budget_seconds: how long a request may be repeated through trouble; by default
             as the connection says.
-        :param loop_factory: makes the event loop, where the hook has not been entered; default asyncio's own.
         :raises RuntimeError: inside a running loop; use ``async with hook.client()`` there.
         """
         _check_no_loop()
@@ -147,7 +145,7 @@ class AdfRunsHook(BaseHook):
                 finally:
                     self._tell(client)
 
-        with asyncio.Runner(loop_factory=loop_factory) as runner:
+        with asyncio.Runner() as runner:
             return runner.run(with_client())
 
     def __enter__(self) -> Self:

@@ -14,9 +14,9 @@ from airflow_provider_adfruns.adf.errors import InvalidInput
 from airflow_provider_adfruns.adf.gate import WriteGate
 from airflow_provider_adfruns.batch.selection import aware_time
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
+from airflow_provider_adfruns.killing import Killing, cancel_started, say_killed
 from airflow_provider_adfruns.links import AdfStudioLink, leave_link
 from airflow_provider_adfruns.metrics import tell_outcome
-from airflow_provider_adfruns.operators.kill import cancel_started
 from airflow_provider_adfruns.parameters import check_given, given, is_templated, positive
 from airflow_provider_adfruns.results import (
     check_result_path,
@@ -97,6 +97,7 @@ class AdfRunsOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.studio_url = ""
+        self.killing = Killing()
         self._gate = WriteGate()
         self.azure_data_factory_conn_id = azure_data_factory_conn_id
         self.resource_group_name = resource_group_name
@@ -143,9 +144,10 @@ class AdfRunsOperator(BaseOperator):
         self._gate.close()
         kill = self.started()
         if kill is None:
-            self.log.warning("Killed; nothing more is sent to the factory.")
+            say_killed(self.killing, self.log)
         else:
             cancel_started(
+                self.killing,
                 kill,
                 self._hook_behind(None),
                 cancel_on_kill=self.cancel_on_kill,

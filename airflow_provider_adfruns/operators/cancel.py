@@ -18,6 +18,7 @@ from airflow_provider_adfruns.batch.run_selection import (
     select_runs,
 )
 from airflow_provider_adfruns.batch.selection import OnRunning, check_choice, listed, select_windows
+from airflow_provider_adfruns.killing import killable
 from airflow_provider_adfruns.links import view_of
 from airflow_provider_adfruns.operators.base import AdfRunsOperator
 from airflow_provider_adfruns.parameters import as_bool, count, given, is_templated
@@ -89,6 +90,7 @@ class _CancelOperator(AdfRunsOperator):
     def view(self) -> str:
         """Return the page of ADF Studio's monitoring to link to."""
 
+    @killable
     def execute(self, context: Context) -> dict[str, Any]:
         """Request, and wait or defer."""
         self.link_to(context, self.view())
@@ -103,6 +105,7 @@ class _CancelOperator(AdfRunsOperator):
             )
         return self._finish(context, begun.report, begun.runs, begun.error)
 
+    @killable
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired."""
         self.link_to(context, self.view())

@@ -17,6 +17,7 @@ from airflow_provider_adfruns.batch.selection import (
     rerunnable_statuses,
     select_windows,
 )
+from airflow_provider_adfruns.killing import killable
 from airflow_provider_adfruns.operators.base import AdfRunsOperator
 from airflow_provider_adfruns.operators.rerun_pipeline_run import AdfRerunPipelineRunOperator
 from airflow_provider_adfruns.operators.state import TaskLedger
@@ -172,6 +173,7 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         if not is_templated(dry_run):
             as_bool(dry_run, "dry_run")
 
+    @killable
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan or take up a batch, submit, and wait or defer."""
         self.link_to(context, "triggerruns")
@@ -188,6 +190,7 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         report = self._submission.interrupted if self._submission else self._begun
         return kills.WindowRerunsKill(report) if report else None
 
+    @killable
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired: send what there is room for now, or end."""
         self.link_to(context, "triggerruns")

@@ -9,6 +9,7 @@ from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput
 from airflow_provider_adfruns.adf.names import check_run_ids
 from airflow_provider_adfruns.batch.judgement import FailIf, check_fail_if
 from airflow_provider_adfruns.batch.selection import listed
+from airflow_provider_adfruns.killing import killable
 from airflow_provider_adfruns.links import view_of
 from airflow_provider_adfruns.operators.base import AdfRunsOperator
 from airflow_provider_adfruns.operators.state import TaskBatch
@@ -104,6 +105,7 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         if not is_templated(dry_run):
             as_bool(dry_run, "dry_run")
 
+    @killable
     def execute(self, context: Context) -> dict[str, Any]:
         """Rerun, and wait or defer."""
         run_ids = check_run_ids(listed(self.run_ids))
@@ -164,6 +166,7 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         """Return what a kill has to cancel: the runs that may have been created."""
         return self._started
 
+    @killable
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired."""
         runs = [watches.WatchedRun.from_json(run) for run in event["runs"]]

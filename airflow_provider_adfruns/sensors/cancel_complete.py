@@ -23,6 +23,7 @@ from airflow_provider_adfruns.batch.cancel_rules import (
 )
 from airflow_provider_adfruns.batch.selection import listed
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
+from airflow_provider_adfruns.killing import Killing, killable, say_killed
 from airflow_provider_adfruns.links import AdfStudioLink, leave_link, view_of
 from airflow_provider_adfruns.metrics import tell_outcome
 from airflow_provider_adfruns.parameters import as_bool, check_given, given, is_templated, positive
@@ -161,6 +162,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.studio_url = ""
+        self.killing = Killing()
         self._gate = WriteGate()
         self._unfinished: list[str] = []
         self._memory: verdicts.Memory | None = None
@@ -207,6 +209,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         self._unfinished, self._memory = look.unfinished, look.memory
         return PokeReturnValue(is_done=not look.unfinished, xcom_value=result_of(look.memory))
 
+    @killable
     def execute(self, context: Context) -> Any:
         """Wait here, or look once and defer."""
         self.studio_url = leave_link(context, self._hook, self._view())
@@ -224,6 +227,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         assert self._memory is not None  # noqa: S101 - there was a look
         return self._finish(context, self._memory)
 
+    @killable
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired."""
         self.studio_url = leave_link(context, self._hook, self._view())
@@ -269,7 +273,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
     def on_kill(self) -> None:
         """Send nothing more; what has been asked for is not undone."""
         self._gate.close()
-        self.log.warning("Killed; nothing more is sent to the factory.")
+        say_killed(self.killing, self.log)
 
     def _view(self) -> str:
         """Return the page of the one pipeline run, or of all runs of a kind."""

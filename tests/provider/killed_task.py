@@ -16,8 +16,8 @@ from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import GetTaskStates, TaskStatesResult
 from airflow.sdk.execution_time.context import set_current_context
 
+from airflow_provider_adfruns import killing
 from airflow_provider_adfruns.adf.errors import WritesStopped
-from airflow_provider_adfruns.operators import kill
 from airflow_provider_adfruns.operators.rerun import AdfRerunTumblingWindowRunsOperator
 from tests.provider.tasks import TaskInstance
 
@@ -64,7 +64,10 @@ def main(state: str, parameters: str) -> None:
     """Run the task until it ends or is ended."""
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s", force=True)
     vars(task_runner)["SUPERVISOR_COMMS"] = Supervisor(state)
-    vars(kill).update(ON_KILL_SECONDS=30.0, _ASK_SECONDS=10.0)  # how fast this machine is proves nothing
+    # how fast this machine is proves nothing
+    vars(killing).update(
+        ON_KILL_SECONDS=30.0, _HOLD_SECONDS=10.0, _ASK_SECONDS=10.0
+    )  # how fast this machine is proves nothing
     task = AdfRerunTumblingWindowRunsOperator(task_id="task", **json.loads(parameters))
     ti = RunningTaskInstance()
     signal.signal(signal.SIGTERM, lambda *_: task.on_kill())  # as task_runner does
