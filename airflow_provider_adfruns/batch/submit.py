@@ -52,9 +52,12 @@ class RerunHistory:
         self._changes = ChangeQuery(client, planned_at - _OVERLAP)
         self._runs: dict[Window, dict[str, TriggerRun]] = {}
 
-    async def look(self) -> None:
-        """Read what has changed since the last look."""
-        for run in await query_trigger(self._client, self._trigger_name, self._changes):
+    async def look(self, *, full: bool = False) -> None:
+        """Read what has changed since the last look.
+
+        :param full: read everything once more, in case an earlier look was not shown all.
+        """
+        for run in await query_trigger(self._client, self._trigger_name, self._changes, full=full):
             if run.window is None:
                 continue
             family = self._runs.setdefault(run.window, {})
@@ -231,25 +234,29 @@ class Submission:
     def _at(self, step: Step) -> list[WindowOutcome]:
         return [outcome for outcome in self._outcomes.values() if outcome.step is step]
 
-    async def _look(self) -> None:
-        await self._history.look()
+    async def _look(self, *, full: bool = False) -> None:
+        await self._history.look(full=full)
         for window, outcome in self._outcomes.items():
             self._outcomes[window] = with_history(outcome, self._history.newer(outcome))
 
     async def _settle(self) -> None:
-        """Look for what is unclear until it shows, or has had time enough to show."""
+        """Look for what is unclear until it shows, or has had time enough to show.
+
+        What is said to be not carried out is sent again, so the look that says so reads everything anew: an
+        earlier one may have been answered short of a page, and what has not changed since would not show.
+        """
         asked = len(self._at(Step.UNCLEAR))
         if not asked:
             return
         until: datetime | None = None
         while True:
-            began = await self._client.now()
-            await self._look()
+            is_last = until is not None and await self._client.now() > until
+            await self._look(full=is_last)
             unclear = len(self._at(Step.UNCLEAR))
             if not unclear:
                 self._client.tally.settled += asked
                 return
-            if until is not None and began > until:
+            if is_last:
                 break
             now = await self._client.now()
             if until is None:  # the look was answered after all that was sent before it

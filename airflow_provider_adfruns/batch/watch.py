@@ -141,10 +141,13 @@ class ChangeQuery:
         self._looks = 0
         self._last_look: datetime | None = None
 
-    async def span(self) -> tuple[datetime, datetime]:
-        """Return the next query's times: updated after, updated before."""
+    async def span(self, *, full: bool = False) -> tuple[datetime, datetime]:
+        """Return the next query's times: updated after, updated before.
+
+        :param full: ask for everything once more.
+        """
         now = await self._client.now()
-        full = self._last_look is None or self._looks % _FULL_LOOK_EVERY == 0
+        full = full or self._last_look is None or self._looks % _FULL_LOOK_EVERY == 0
         after = (
             self._start if full or self._last_look is None else max(self._start, self._last_look - _OVERLAP)
         )
@@ -153,9 +156,14 @@ class ChangeQuery:
         return after, now + AHEAD
 
 
-async def query_trigger(client: FactoryClient, trigger_name: str, changes: ChangeQuery) -> list[TriggerRun]:
-    """Query what changed of one trigger's runs."""
-    after, before = await changes.span()
+async def query_trigger(
+    client: FactoryClient, trigger_name: str, changes: ChangeQuery, *, full: bool = False
+) -> list[TriggerRun]:
+    """Query what changed of one trigger's runs.
+
+    :param full: query everything once more.
+    """
+    after, before = await changes.span(full=full)
     return await client.query_trigger_runs(
         last_updated_after=after,
         last_updated_before=before,

@@ -70,10 +70,10 @@ def test_a_rerun_that_shows_while_a_look_is_slow_is_this_batchs_own(
     look, looks = RerunHistory.look, 0
 
     async def rerun(client: FactoryClient) -> RerunReport:
-        async def slow(self: RerunHistory) -> None:
+        async def slow(self: RerunHistory, *, full: bool = False) -> None:
             nonlocal looks
             looks += 1
-            await look(self)
+            await look(self, full=full)
             if looks == 3:  # before sending, after it, and once more three seconds later
                 await pause(40)
                 await client.check_factory()  # whose answer tells what time it is
@@ -109,6 +109,25 @@ def test_a_batch_is_taken_up_whole_although_its_history_first_comes_without_a_pa
     report = talk(emulator, resume)
     assert len(report.windows) == 150
     assert {each.step for each in report.windows} == {"unclear"}
+
+
+def test_a_rerun_that_the_first_looks_of_a_next_try_do_not_show_is_not_sent_again(factory: Factory) -> None:
+    emulator = factory(failed(1))
+
+    async def crash_and_go_on(client: FactoryClient) -> RerunReport:
+        sent = await _submitted(client)
+        emulator.advance(600)
+        await client.check_factory()
+        windows = tuple(each.window for each in sent.windows)
+        ledger = Ledger("batch", "selection", sent.planned_at, windows, Phase.SUBMITTING, "try 1", handed=1)
+        emulator.fail_next("TriggerRuns_QueryByFactory", stale_seconds=900, count=2)
+        report = await resume_rerun(client, SELECTION, None, ledger)
+        assert [each.step for each in report.windows] == ["unclear"]
+        return await Submission(client, report, Rules()).run()
+
+    report = talk(emulator, crash_and_go_on)
+    assert len(reruns(emulator)) == 1
+    assert [each.status for each in report.windows] == ["Succeeded"]
 
 
 def test_reruns_are_sent_as_long_as_some_get_through(factory: Factory) -> None:
