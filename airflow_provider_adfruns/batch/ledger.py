@@ -33,7 +33,8 @@ class Phase(StrEnum):
 
     SUBMITTING = "submitting"
     WATCHING = "watching"
-    FINISHED = "finished"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
 
 
 class _Mark(IntFlag):
@@ -82,8 +83,8 @@ class Ledger:
 
     @property
     def is_open(self) -> bool:
-        """Whether its outcome has not been judged: a next try resumes it instead of planning anew."""
-        return self.phase is not Phase.FINISHED
+        """Whether its outcome has not been judged."""
+        return self.phase in {Phase.SUBMITTING, Phase.WATCHING}
 
     @property
     def in_order(self) -> tuple[Window, ...]:
@@ -94,6 +95,16 @@ class Ledger:
     def may_be_sent(self) -> frozenset[Window]:
         """The windows that this batch may have sent, and that nobody else was seen to have rerun."""
         return frozenset(self.in_order[: self.handed]) - self.theirs
+
+    def is_resumed_with(self, max_tries: int) -> bool:
+        """Say whether a next try resumes it instead of planning anew.
+
+        So it does if its outcome has not been judged, or was judged well and Airflow starts another try by
+        itself, for then it has not heard of the success. A person's clear of what has ended is a new batch.
+
+        :param max_tries: the next try's.
+        """
+        return self.is_open or (self.phase is Phase.SUCCEEDED and max_tries == self.max_tries)
 
     def moved_to(self, phase: Phase) -> Self:
         """Return the same batch in another phase."""

@@ -1,4 +1,4 @@
-"""Begin a batch of window reruns, or take up the one that an earlier try has left open."""
+"""Begin a batch of window reruns, or take up the one that an earlier try has begun."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Try:
 
 
 async def open_batch(client: FactoryClient, asked: Asked, known: Ledger | None, this: Try) -> Batch:
-    """Resume the batch that an earlier try has left open, else plan a new one.
+    """Resume the batch that an earlier try has left open or has not told the success of, else plan a new one.
 
     :param known: what an earlier try has kept, if anything.
     :raises AdfRunsError: see ``plan_rerun`` and ``resume_rerun``.
@@ -83,7 +83,8 @@ async def open_batch(client: FactoryClient, asked: Asked, known: Ledger | None, 
             "factory": repr(client.connection.address),
         }
     )
-    if known is not None and known.is_open and known.selection == selection and not asked.dry_run:
+    is_resumed = known is not None and known.is_resumed_with(this.max_tries) and not asked.dry_run
+    if known is not None and is_resumed and known.selection == selection:
         log.info(
             "Taking up batch %s, planned at %s, which try %s left while %s: %d windows",
             known.batch_id,

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adfruns._lazily import Lazily
-from airflow_provider_adfruns.adf.errors import AdfRunsError, WaitTimedOut
+from airflow_provider_adfruns.adf.errors import AdfRunsError, RunsNotAsWanted, WaitTimedOut
 from airflow_provider_adfruns.batch.judgement import FailIf, check_fail_if
 from airflow_provider_adfruns.batch.selection import (
     aware_time,
@@ -66,6 +66,7 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
     with the reason. A rerun whose answer was lost is looked for in the factory's history, and sent again only
     if it has not shown after ``settle_seconds``. A task that dies takes up the same batch in its next try, by
     the ledger in Airflow's task state store (3.3; before, a next try looks for reruns first and plans anew).
+    A task that ended well and dies before Airflow hears of it tells the same windows in its next try.
     If it is a person's clear that starts the next try, reruns that were cancelled are sent once more.
 
     The service reruns a window with the parameters of its original run and the trigger's latest published
@@ -309,6 +310,10 @@ class AdfRerunTumblingWindowRunsOperator(AdfRunsOperator):
         if error is not None:
             raise error
         if not report.dry_run:
-            TaskLedger(context).finish()
-            reruns.check_outcome(report, check_fail_if(self.fail_if))
+            try:
+                reruns.check_outcome(report, check_fail_if(self.fail_if))
+            except RunsNotAsWanted:
+                TaskLedger(context).finish(ledgers.Phase.FAILED)
+                raise
+            TaskLedger(context).finish(ledgers.Phase.SUCCEEDED)
         return result

@@ -33,12 +33,12 @@ class TaskLedger:
         self._is_unreadable = False
 
     def take(self) -> Ledger | None:
-        """Return what an earlier try has written; if its batch is open, it is this try's from now on.
+        """Return what an earlier try has written; if its batch goes on, it is this try's from now on.
 
         So that nothing is sent any more of what is being read here, should the earlier try be alive.
         """
         known = self.read()
-        if known is not None and known.is_open:
+        if known is not None and known.is_resumed_with(self.max_tries):
             self._write(known.taken_up(self.owner, known.max_tries))
         return known
 
@@ -60,7 +60,7 @@ class TaskLedger:
 
         :raises WritesStopped: if another try has begun a batch since this one has asked.
         """
-        if not self._is_unreadable and self._kept().get("phase") != Phase.FINISHED:
+        if not self._is_unreadable and self._kept().get("phase") not in {Phase.SUCCEEDED, Phase.FAILED}:
             self._check_own()
         self._write(ledger)
         return KeptLedger(ledger, self._write, self._check_own)
@@ -93,14 +93,16 @@ class TaskLedger:
         if self._store is not None:
             self._store.set(LEDGER_KEY, ledger.to_json())
 
-    def finish(self) -> None:
-        """Note that the batch has been judged: a next try or a clear is a new one.
+    def finish(self, phase: Phase) -> None:
+        """Note how the batch has been judged: see ``Ledger.is_resumed_with`` for what a next try does then.
 
         A batch that another try has taken up is that try's to judge.
+
+        :param phase: ``SUCCEEDED`` or ``FAILED``.
         """
         known = self.read()
         if known is not None and known.owner == self.owner:
-            self._write(known.moved_to(Phase.FINISHED))
+            self._write(known.moved_to(phase))
 
     def may_hide_reruns(self, ledger: Ledger | None) -> bool:
         """Say whether an earlier try may have sent reruns that queries do not show yet."""

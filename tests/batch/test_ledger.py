@@ -173,10 +173,20 @@ def test_fifty_thousand_windows_stay_under_64_kb(share: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("phase", "is_open"), [(Phase.SUBMITTING, True), (Phase.WATCHING, True), (Phase.FINISHED, False)]
+    ("phase", "by_itself", "cleared"),
+    [
+        (Phase.SUBMITTING, True, True),
+        (Phase.WATCHING, True, True),
+        (Phase.SUCCEEDED, True, False),
+        (Phase.FAILED, False, False),
+    ],
 )
-def test_a_batch_is_open_until_it_is_judged(phase: Phase, is_open: bool) -> None:
-    assert ledger([], phase).is_open == is_open
+def test_a_batch_is_resumed_until_it_is_judged_and_by_airflow_itself_until_it_has_failed(
+    phase: Phase, by_itself: bool, cleared: bool
+) -> None:
+    known = replace(ledger([], phase), max_tries=1)
+    assert known.is_resumed_with(1) == by_itself
+    assert known.is_resumed_with(2) == cleared
 
 
 @given(

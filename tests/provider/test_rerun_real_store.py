@@ -83,7 +83,7 @@ def test_a_retry_takes_up_the_batch_of_the_try_that_died(
     assert sent(emulator) == expected
     assert ran.xcom("rerun")["counts"] == {"Succeeded": 12}
     assert {each["rerun_by"] for each in ran.xcom("rerun")["windows"]} == {"this batch"}
-    assert (kept(dag_id)["phase"], kept(dag_id)["max_tries"]) == ("finished", 1)
+    assert (kept(dag_id)["phase"], kept(dag_id)["max_tries"]) == ("succeeded", 1)
 
 
 def test_a_clear_changes_max_tries_and_a_retry_does_not(

@@ -155,7 +155,7 @@ def test_a_retry_after_the_verdict_reruns_what_has_failed_again(factory: Start, 
     emulator = factory(night(3, outcome="failed"))
     with pytest.raises(RunsNotAsWanted):
         task(1, store).run()
-    assert store.get(LEDGER_KEY)["phase"] == Phase.FINISHED
+    assert store.get(LEDGER_KEY)["phase"] == Phase.FAILED
     first = {entry.effect["triggerRunId"] for entry in calls(emulator, "TriggerRuns_Rerun")}
     with pytest.raises(RunsNotAsWanted):
         task(2, store).run()
