@@ -15,13 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.chaos.night import OURS, Night, draw
+from tests.chaos.night import OURS, SECRET, Night, draw
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tests.chaos.factory import Served
     from tests.chaos.judge import Judgement
+    from tests.chaos.storm import Storm
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--first-seed", type=int, default=1, help="the first night's seed; default 1")
     parser.add_argument(
         "--blind", type=int, default=0, help="nights that the blind loop sees, too; default 0"
+    )
+    parser.add_argument(
+        "--without-store", action="store_true", help="as before Airflow 3.3: no try knows of an earlier one"
     )
     options = parser.parse_args(arguments)
     home = Path(tempfile.mkdtemp(prefix="adfruns-chaos-"))
@@ -55,21 +59,21 @@ def _all_nights(home: Path, options: argparse.Namespace) -> bool:
     blind: list[Judgement] = []
     total = dict.fromkeys(("nights", "windows", "reruns", "kills", "faults"), 0)
     began = time.monotonic()
-    with served(home) as factory:
-        connection = {**factory.connection, "login": OURS, "extra": json.dumps(factory.connection["extra"])}
-        os.environ["AIRFLOW_CONN_AZURE_DATA_FACTORY_DEFAULT"] = json.dumps(connection)
+    with served(home / "open") as without_tokens, served(home / "signed-in", "--tls") as with_tokens:
         for seed in range(options.first_seed, options.first_seed + options.seeds):
             night = draw(seed, options.windows)
-            found, kills = _one_night(home / f"seed-{seed}", factory, night)
+            factory = with_tokens if night.signs_in else without_tokens
+            has_store = not options.without_store
+            found, kills = _one_night(home / f"seed-{seed}", factory, night, has_store=has_store)
             for name, count in zip(
                 total, (1, options.windows, found.reruns, kills, found.faults), strict=True
             ):
                 total[name] += count
             if found.findings:
                 bad.append(seed)
-                _show(seed, options.windows, found.findings)
+                _show(seed, options, found.findings)
             if seed < options.first_seed + options.blind:
-                blind.append(_blind_night(home / f"blind-{seed}", factory, night))
+                blind.append(_blind_night(home / f"blind-{seed}", without_tokens, night))
     spent = time.monotonic() - began
     print(f"ours: {', '.join(f'{count} {name}' for name, count in total.items())}, in {spent:.0f} s")
     print(f"ours: {len(bad)} nights with findings{': seeds ' + str(bad) if bad else ''}")
@@ -82,42 +86,40 @@ def _all_nights(home: Path, options: argparse.Namespace) -> bool:
     return not bad
 
 
-def _one_night(home: Path, factory: Served, night: Night) -> tuple[Judgement, int]:
-    from tests.chaos.attempt import operate
-    from tests.chaos.judge import judge
+def _one_night(home: Path, factory: Served, night: Night, *, has_store: bool) -> tuple[Judgement, int]:
+    from tests.chaos.attempt import FileStore, operate
+    from tests.chaos.storm import Storm
+
+    connection = {**factory.connection, "login": OURS, "password": SECRET}
+    connection["extra"] = json.dumps(factory.connection["extra"])
+    os.environ["AIRFLOW_CONN_AZURE_DATA_FACTORY_DEFAULT"] = json.dumps(connection)
+    store = FileStore(home / "state.json", dies_judged=night.dies_judged) if has_store else None
 
     def attempt(number: int) -> Callable[[], None]:
-        return partial(operate, home, night.parameters, number)
+        return partial(operate, home, night.parameters, store, number)
 
-    return _through(home, factory, night, attempt, "ours", judge)
+    return _through(Storm(night, factory, home, attempt, has_store), "ours")
 
 
 def _blind_night(home: Path, factory: Served, night: Night) -> Judgement:
     from tests.chaos.blind import rerun_blindly
-    from tests.chaos.judge import judge
+    from tests.chaos.storm import Storm
 
     now = datetime.fromisoformat(night.scenario["now"])
 
     def attempt(_: int) -> Callable[[], None]:
         return partial(rerun_blindly, factory, now)
 
-    return _through(home, factory, night, attempt, "blind", judge)[0]
+    return _through(Storm(night, factory, home, attempt), "blind")[0]
 
 
-def _through(
-    home: Path,
-    factory: Served,
-    night: Night,
-    attempt: Callable[[int], Callable[[], None]],
-    name: str,
-    judge: Callable[..., Judgement],
-) -> tuple[Judgement, int]:
-    from tests.chaos.storm import Storm
+def _through(storm: Storm, name: str) -> tuple[Judgement, int]:
+    from tests.chaos.judge import judge
 
+    home, night = storm.home, storm.night
     if threading.active_count() > 1:
         raise RuntimeError(f"a process with threads cannot be forked safely: {threading.enumerate()}")
     began = time.monotonic()
-    storm = Storm(night, factory, home, attempt)
     evidence = storm.run()
     found = judge(night, evidence)
     print(
@@ -136,10 +138,12 @@ def _through(
     return found, storm.kills
 
 
-def _show(seed: int, windows: int, findings: Sequence[str]) -> None:
+def _show(seed: int, options: argparse.Namespace, findings: Sequence[str]) -> None:
     for finding in findings[:20]:
         print(f"  {finding}")
-    print(f"  again: python -m tests.chaos --first-seed {seed} --seeds 1 --windows {windows}", flush=True)
+    again = f"--first-seed {seed} --seeds 1 --windows {options.windows}"
+    without = " --without-store" if options.without_store else ""
+    print(f"  again: python -m tests.chaos {again}{without}", flush=True)
 
 
 if __name__ == "__main__":

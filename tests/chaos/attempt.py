@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 import traceback
 from contextlib import suppress
@@ -12,12 +13,12 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow.sdk.exceptions import TaskDeferred
-
 from airflow_provider_adfruns.adf.errors import RunsNotAsWanted
 from airflow_provider_adfruns.adf.pause import moving
+from airflow_provider_adfruns.batch.ledger import Phase
 from airflow_provider_adfruns.operators.rerun import AdfRerunTumblingWindowRunsOperator
 from tests.chaos.factory import Control
+from tests.provider.versions import TaskDeferred
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
     from airflow.triggers.base import BaseTrigger
+
+    from tests.chaos.factory import Served
 
 SUCCESS, VERDICT, ERROR = "success", "verdict", "error"
 
@@ -57,10 +60,14 @@ def read(path: Path) -> Any:
 
 
 class FileStore:
-    """Stands for Airflow's task state store."""
+    """Stands for Airflow's task state store.
 
-    def __init__(self, path: Path) -> None:
+    :param dies_judged: kill the process, once in a night, as soon as a verdict is kept.
+    """
+
+    def __init__(self, path: Path, *, dies_judged: bool = False) -> None:
         self._path = path
+        self._dies_judged = dies_judged
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return a value."""
@@ -69,6 +76,10 @@ class FileStore:
     def set(self, key: str, value: Any) -> None:
         """Keep a value."""
         _write(self._path, {**(read(self._path) or {}), key: value})
+        if self._dies_judged and value["phase"] in {Phase.SUCCEEDED, Phase.FAILED}:
+            with suppress(FileExistsError):
+                self._path.with_suffix(".died").touch(exist_ok=False)
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
 class FileTaskInstance:
@@ -85,12 +96,14 @@ class FileTaskInstance:
         _write(self._path, {**(read(self._path) or {}), key: value})
 
 
-def operate(home: Path, parameters: Mapping[str, Any], try_number: int) -> None:
-    """Execute the operator as a worker does, and whenever it defers its trigger as a triggerer does."""
-    context: Any = {
-        "ti": FileTaskInstance(home / "xcom.json", try_number),
-        "task_state_store": FileStore(home / "state.json"),
-    }
+def operate(home: Path, parameters: Mapping[str, Any], store: FileStore | None, try_number: int) -> None:
+    """Execute the operator as a worker does, and whenever it defers its trigger as a triggerer does.
+
+    :param store: None as before Airflow 3.3.
+    """
+    context: Any = {"ti": FileTaskInstance(home / "xcom.json", try_number)}
+    if store is not None:
+        context["task_state_store"] = store
     task = AdfRerunTumblingWindowRunsOperator(task_id="chaos", **parameters)
     step = partial(task.execute, cast("Context", context))
     while True:
@@ -109,30 +122,31 @@ async def _event_of(trigger: BaseTrigger) -> Any:
     return payload
 
 
-def begin(home: Path, port: int, work: Callable[[], None]) -> int:
-    """Start a try. :return: its process id.
+def begin(home: Path, served: Served, work: Callable[[], None]) -> int:
+    """Start a try; what an earlier one has left in XCom is gone, as Airflow does it. :return: its process id.
 
     :param home: where it leaves ``outcome.json``, and its log.
-    :param port: the factory's; waits move its clock.
+    :param served: the factory; waits move its clock.
     """
     (home / "outcome.json").unlink(missing_ok=True)
+    (home / "xcom.json").unlink(missing_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
     process = os.fork()
     if process:
         return process
     with suppress(BaseException):
-        _be_child(home, port, work)
+        _be_child(home, served, work)
     os._exit(0)
 
 
-def _be_child(home: Path, port: int, work: Callable[[], None]) -> None:
+def _be_child(home: Path, served: Served, work: Callable[[], None]) -> None:
     log = os.open(home / "tries.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
     end, message = SUCCESS, ""
     try:
-        with moving(Control(port).advance):
+        with moving(Control(served).advance):
             work()
     except RunsNotAsWanted as error:
         end, message = VERDICT, str(error)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from tests.chaos.night import SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,11 +26,11 @@ _PAGE = 1000
 class Control:
     """Calls to a local factory that no fault meets, over one connection.
 
-    :param port: where it listens on 127.0.0.1.
+    :param served: the factory.
     """
 
-    def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    def __init__(self, served: Served) -> None:
+        self._connection = served.connect(60)
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Call the control API. :return: the JSON answered."""
@@ -67,13 +71,25 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A factory that is served; its scenario comes later.
+    """A factory that is served on 127.0.0.1; its scenario comes later.
 
     :param connection: the Airflow connection to it.
+    :param ca_file: its certificate's authority, if it is served over TLS and gives out tokens.
     """
 
     port: int
     connection: Mapping[str, Any]
+    ca_file: str | None = None
+
+    def connect(self, timeout: float) -> http.client.HTTPConnection:
+        """Return a connection to it.
+
+        :param timeout: how long an answer may take, in seconds.
+        """
+        if self.ca_file is None:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        context = ssl.create_default_context(cafile=self.ca_file)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout, context=context)
 
     def prefix(self) -> str:
         """Return the path of the factory."""
@@ -85,28 +101,38 @@ class Served:
 
     def call_as(self, client_id: str, method: str, path: str, body: object = None) -> int | None:
         """Call the factory as somebody would who asks nothing twice. :return: the status, if any."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+        connection = self.connect(2)
         try:
-            headers = {"Authorization": f"Bearer loopback:{client_id}"}
+            headers = {"Authorization": f"Bearer {self._token_of(client_id, connection)}"}
             content = b"" if body is None else json.dumps(body).encode()
             path = f"{self.prefix()}{path}{'&' if '?' in path else '?'}api-version=2018-06-01"
             connection.request(method, path, content, headers)
             return connection.getresponse().status
-        except (OSError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException, ValueError, LookupError):  # also no token
             return None
         finally:
             connection.close()
 
+    def _token_of(self, client_id: str, connection: http.client.HTTPConnection) -> str:
+        if self.ca_file is None:
+            return f"loopback:{client_id}"
+        form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": SECRET}
+        tenant = self.connection["extra"]["tenantId"]
+        connection.request("POST", f"/{tenant}/oauth2/v2.0/token", urlencode(form))
+        return str(json.loads(connection.getresponse().read())["access_token"])
+
 
 @contextmanager
-def served(home: Path) -> Iterator[Served]:
+def served(home: Path, *options: str) -> Iterator[Served]:
     """Serve a factory whose clock is moved by hand, and end it in the end.
 
-    :param home: a directory for its details and its log.
+    :param home: a directory for its details and its log; made if there is none.
+    :param options: further ones of its command, such as ``--tls``.
     """
+    home.mkdir(exist_ok=True)
     details = home / "details.json"
     command = [sys.executable, "-m", "airflow_provider_adfruns.emulator.command"]
-    command += ["--clock", "manual", "--port", "0", "--details-file", str(details)]
+    command += ["--clock", "manual", "--port", "0", "--details-file", str(details), *options]
     with (home / "factory.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603 - our own command
     try:
@@ -129,5 +155,6 @@ def _details(path: Path, process: subprocess.Popen[bytes]) -> Served:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0.02)  # it serves soon, or it ends
             continue
-        return Served(int(details["url"].rpartition(":")[2]), details["connection"])
+        port = int(details["url"].rpartition(":")[2])
+        return Served(port, details["connection"], details["ca_file"])
     raise RuntimeError(f"the factory does not serve: see {path.parent / 'factory.log'}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from tests.chaos.night import COLLEAGUE, OURS
@@ -28,6 +29,7 @@ class Evidence:
     :param report: what the task left in XCom, if anything.
     :param end: how its last try ended.
     :param tries: the length of the journal when each try began.
+    :param has_store: whether tries knew of each other; else each plans anew, and reports only its own.
     """
 
     journal: Sequence[Mapping[str, Any]]
@@ -35,6 +37,7 @@ class Evidence:
     report: Mapping[str, Any] | None
     end: str
     tries: Sequence[int] = (0,)
+    has_store: bool = True
 
 
 @dataclass(slots=True)
@@ -59,16 +62,17 @@ class Judgement:
 def judge(night: Night, evidence: Evidence) -> Judgement:
     """Judge a night."""
     found = Judgement(faults=sum(entry["fault"] is not None for entry in evidence.journal))
-    ours: dict[datetime, list[int]] = defaultdict(list)
-    theirs: dict[datetime, list[int]] = defaultdict(list)
+    ours: dict[datetime, list[Mapping[str, Any]]] = defaultdict(list)
+    theirs: dict[datetime, list[Mapping[str, Any]]] = defaultdict(list)
     for entry in evidence.journal:
         if entry["operation"] == _RERUN and entry["effect"]:
             whose = theirs if entry["principal"] == COLLEAGUE else ours
-            whose[_time(entry["effect"]["window"]["start"])].append(int(entry["sequence"]))
+            whose[_time(entry["effect"]["window"]["start"])].append(entry)
     meddled = set(theirs) | _cancelled_windows(evidence)
     found.reruns, found.foreign = sum(map(len, ours.values())), len(meddled)
-    for window, calls in sorted(ours.items()):
-        if len(calls) > 1:
+    for window, entries in sorted(ours.items()):
+        calls = [int(entry["sequence"]) for entry in entries]
+        if not all(_may_follow(evidence, *pair) for pair in pairwise(entries)):
             found.twice.append(f"window {window} was rerun {len(calls)} times, by calls {calls}")
         if window not in night.eligible | meddled:
             found.touched.append(f"window {window} was rerun by call {calls[0]}, and was not to be")
@@ -79,6 +83,23 @@ def judge(night: Night, evidence: Evidence) -> Judgement:
     found.on_top += _reruns_on_top(evidence)
     found.report += _misreported(night, evidence, set(ours), set(theirs), meddled)
     return found
+
+
+def _may_follow(evidence: Evidence, first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Say whether a window may be rerun by a second call of ours.
+
+    Only by another try that knows nothing of the first, and of a run that has ended without success by then:
+    the first call's, or a later one of somebody else. The service reruns only what has ended.
+    """
+    if evidence.has_store or not any(
+        first["sequence"] < each <= second["sequence"] for each in evidence.tries
+    ):
+        return False
+    window = next(each for each in evidence.windows if each["start"] == second["effect"]["window"]["start"])
+    run_ids = [run["triggerRunId"] for run in window["runs"]]
+    place = run_ids.index(second["subject"])
+    is_later = place >= run_ids.index(first["effect"]["triggerRunId"])
+    return is_later and window["runs"][place]["status"] in {"Failed", "Cancelled"}
 
 
 def _time(text: str) -> datetime:
@@ -139,7 +160,7 @@ def _misreported(
         return
     truth = {_time(window["start"]): window["runs"] for window in evidence.windows}
     reported = {_time(each["window_start"]): each for each in evidence.report["windows"]}
-    for window in sorted((night.eligible - theirs | ours) - set(reported)):
+    for window in sorted((night.eligible - theirs | ours) - set(reported)) if evidence.has_store else ():
         yield f"window {window} is not in the report"
     for window in sorted(set(reported) - night.eligible - meddled):
         yield f"window {window} is in the report, and was not to be rerun"

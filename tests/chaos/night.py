@@ -10,12 +10,16 @@ from typing import Any
 TRIGGER = "hourly"
 OURS = "11111111-1111-4111-8111-111111111111"
 COLLEAGUE = "22222222-2222-4222-8222-222222222222"
+SECRET = "the night's own"
 SETTLE_SECONDS = 30.0
 
 _NOW = datetime(2026, 3, 1, 6, 40, tzinfo=UTC)
 _WRITE = "TriggerRuns_Rerun"
 _QUERY = "TriggerRuns_QueryByFactory"
+_TOKEN = "Token"
+_OPERATIONS = (_WRITE, _QUERY, "Triggers_Get", "Factories_Get", "*")
 _MOST_RATE = 0.04
+_MOST_TOKEN_RATE = 0.05
 _MOST_WAITING = 12  # a window that waits on its dependencies takes one of the trigger's 50 places
 
 # How a window stands when the task begins, and how often.
@@ -46,6 +50,8 @@ class Night:
     :param parameters: the operator's.
     :param kills: after how many calls of a try it is killed, a number a try.
     :param meddling: after how many calls in all somebody else does something, and what.
+    :param signs_in: whether the factory is to give out and check tokens.
+    :param dies_judged: whether the first try that reaches a verdict is killed before it can say so.
     """
 
     seed: int
@@ -57,6 +63,8 @@ class Night:
     parameters: dict[str, Any]
     kills: tuple[int, ...]
     meddling: tuple[tuple[int, str], ...]
+    signs_in: bool
+    dies_judged: bool
 
 
 def draw(seed: int, count: int) -> Night:
@@ -73,7 +81,7 @@ def draw(seed: int, count: int) -> Night:
     return Night(
         seed,
         _scenario(chance, seed, pasts, begin, lag),
-        tuple(_faults(chance, SETTLE_SECONDS - 2 - lag)),
+        (*_faults(chance, SETTLE_SECONDS - 2 - lag), *_gateway_and_token_faults(_beside("faults", seed))),
         tuple({"operation": _QUERY, "lose": kind, "rate": 0.3, "seed": seed} for kind in ("page", "rest")),
         frozenset(starts),
         frozenset(start for start, past in zip(starts, pasts, strict=True) if past[-1] in _ELIGIBLE),
@@ -85,7 +93,7 @@ def draw(seed: int, count: int) -> Night:
             "max_in_flight": chance.choice([None, None, max(5, count // 3)]),
             "newest_first": chance.random() < 0.3,
             "poll_interval": chance.choice([10.0, 30.0]),
-            "deferrable": random.Random(f"deferrable {seed}").random() < 0.5,  # noqa: S311 - not secret
+            "deferrable": _beside("deferrable", seed).random() < 0.5,
         },
         tuple(
             chance.randint(1, chance.choice([12, count // 2, count, 2 * count]))
@@ -97,7 +105,14 @@ def draw(seed: int, count: int) -> Night:
                 for _ in range(chance.choice([0, 1, 3, 6]))
             )
         ),
+        signs_in=_beside("signs in", seed).random() < 0.3,
+        dies_judged=_beside("dies judged", seed).random() < 0.4,
     )
+
+
+def _beside(name: str, seed: int) -> random.Random:
+    """Return a stream of its own, so that what is drawn from it changes nothing else in a night."""
+    return random.Random(f"{name} {seed}")  # noqa: S311 - reproducible, not secret
 
 
 def _pasts(chance: random.Random, count: int) -> list[tuple[str, ...]]:
@@ -123,18 +138,20 @@ def _scenario(
         }
         for place, past in enumerate(pasts)
     ]
+    outcome, retry_policy = _retrying(_beside("retry policy", seed))
     return {
         "now": _NOW.isoformat(),
         "seed": seed,
         "query_lag_seconds": lag,
         "principals": [
-            {"name": "operator", "client_id": OURS},
-            {"name": "colleague", "client_id": COLLEAGUE},
+            {"name": "operator", "client_id": OURS, "client_secret": SECRET},
+            {"name": "colleague", "client_id": COLLEAGUE, "client_secret": SECRET},
         ],
-        "pipelines": {"load": {"seconds": chance.choice([5, 60, 300])}},
+        "pipelines": {"load": {"seconds": chance.choice([5, 60, 300]), **outcome}},
         "triggers": {
             TRIGGER: {
                 "pipeline": "load",
+                **retry_policy,
                 "endTime": _NOW.replace(minute=0).isoformat(),
                 "windows": [{"from": begin.isoformat(), "count": len(pasts), "except": exceptions}],
             }
@@ -142,10 +159,22 @@ def _scenario(
     }
 
 
+def _retrying(chance: random.Random) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Draw whether the trigger itself runs a failed pipeline again: the same trigger run, another run in it.
+
+    :return: the pipeline's outcomes, and the trigger's policy.
+    """
+    if chance.random() < 0.6:
+        return {}, {}
+    outcomes = chance.choices(["succeeded", "failed"], [3, 1], k=50)
+    policy = {"count": chance.randint(1, 3), "intervalInSeconds": chance.choice([30, 120])}
+    return {"outcome": [*outcomes, "succeeded"]}, {"retryPolicy": policy}
+
+
 def _faults(chance: random.Random, most_stale: float) -> list[dict[str, Any]]:
     """Draw every kind of fault on every operation; a 429 that was carried out would be a lie."""
     kinds: list[tuple[str, dict[str, Any]]] = []
-    for operation in (_WRITE, _QUERY, "Triggers_Get", "Factories_Get", "*"):
+    for operation in _OPERATIONS:
         for status in (429, 500, 503, 504):
             kinds += [(operation, {"status": status})]
             kinds += [(operation, {"status": status, "retry_after": chance.choice([0, 1, 5, 20, 45])})]
@@ -163,7 +192,46 @@ def _faults(chance: random.Random, most_stale: float) -> list[dict[str, Any]]:
     kinds.append((_QUERY, {"stale_seconds": max(0.5, chance.uniform(0, most_stale))}))
     chance.shuffle(kinds)
     worst = _MOST_RATE * chance.choice([0.1, 0.5, 1.0])
+    return _at_rates(chance, kinds, worst)
+
+
+def _at_rates(
+    chance: random.Random, kinds: list[tuple[str, dict[str, Any]]], worst: float
+) -> list[dict[str, Any]]:
     return [
         {"operation": operation, "rate": chance.uniform(0.001, worst), "seed": chance.getrandbits(30), **kind}
         for operation, kind in kinds
+    ]
+
+
+def _gateway_and_token_faults(chance: random.Random) -> list[dict[str, Any]]:
+    """Draw what a gateway answers, and what becomes of sign-ins, of which a try has few.
+
+    A sign-in is repeated by Microsoft's library, which waits by the real clock: not for long here.
+    """
+    kinds: list[tuple[str, dict[str, Any]]] = []
+    for operation in _OPERATIONS:
+        for status in (408, 502):
+            kinds += [
+                (operation, {"status": status}),
+                (operation, {"status": status, "retry_after": chance.choice([0, 5, 20])}),
+                (operation, {"status": status, "processed": True}),
+            ]
+    chance.shuffle(kinds)
+    sign_ins: list[tuple[str, dict[str, Any]]] = [
+        (_TOKEN, {"status": status, **more})
+        for status in (408, 429, 500, 502, 503, 504)
+        for more in ({}, {"retry_after": chance.choice([0, 1])})
+    ]
+    sign_ins += [
+        (_TOKEN, {"drop_connection": True}),
+        (_TOKEN, {"drop_connection": True, "processed": True}),
+        (_TOKEN, {"truncate": True}),
+        (_TOKEN, {"delay_seconds": chance.uniform(1, 25)}),
+        (_TOKEN, {"hang": True}),
+    ]
+    chance.shuffle(sign_ins)
+    return [
+        *_at_rates(chance, kinds, _MOST_RATE * chance.choice([0.1, 0.5, 1.0])),
+        *_at_rates(chance, sign_ins, _MOST_TOKEN_RATE * chance.choice([0.1, 0.5, 1.0])),
     ]

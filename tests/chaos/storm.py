@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from tests.chaos.attempt import ERROR, SUCCESS, begin, read
+from airflow_provider_adfruns.batch.ledger import Phase
+from tests.chaos.attempt import ERROR, VERDICT, begin, read
 from tests.chaos.factory import Control, Served
 from tests.chaos.judge import Evidence
 from tests.chaos.night import COLLEAGUE, TRIGGER
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.chaos.night import Night
 
-MOST_TRIES = 13  # three kills, and ten that end by themselves without a verdict
+MOST_TRIES = 14  # four kills, and ten that end by themselves without a verdict
 _LOOK_SECONDS = 0.005
 _STILL_LOOKS = 5
 _HANGING_LOOKS = 20
@@ -38,12 +39,14 @@ class Storm:
 
     :param home: a directory of its own.
     :param attempt: starts the work of a try, by its number, in the process that is to be killed.
+    :param has_store: whether Airflow keeps the ledger between tries.
     """
 
     night: Night
     served: Served
     home: Path
     attempt: Callable[[int], Callable[[], None]]
+    has_store: bool = True
     tries: list[int] = field(default_factory=list)
     kills: int = 0
     _left: list[tuple[int, str]] = field(default_factory=list)
@@ -52,7 +55,7 @@ class Storm:
     def run(self) -> Evidence:
         """Go through the night. :return: what is left of it."""
         self.home.mkdir(parents=True, exist_ok=True)
-        control = Control(self.served.port)
+        control = Control(self.served)
         control.call("PUT", "/scenario", self.night.scenario)
         control.call("POST", "/faults", list(self.night.faults))
         self._left = list(self.night.meddling)
@@ -73,13 +76,14 @@ class Storm:
             xcom.get("return_value"),
             end,
             tuple(self.tries),
+            self.has_store,
         )
         control.close()
         return evidence
 
     def _try(self, control: Control, number: int, kill_after: int | None) -> str:
         """Go through one try. :return: how it ended."""
-        process = begin(self.home, self.served.port, self.attempt(number))
+        process = begin(self.home, self.served, self.attempt(number))
         try:
             return self._watch(control, process, kill_after)
         finally:
@@ -102,7 +106,11 @@ class Storm:
         until = time.monotonic() + _LONGEST_TRY_SECONDS
         began, before, still = self.tries[-1], -1, 0
         while time.monotonic() < until:
-            if os.waitpid(process, os.WNOHANG)[0]:
+            waited, status = os.waitpid(process, os.WNOHANG)
+            if waited and os.WIFSIGNALED(status):
+                self.kills += 1
+                return self._judged() or KILLED
+            if waited:
                 return str((read(self.home / "outcome.json") or {"end": ERROR})["end"])
             calls = control.calls_so_far()
             if kill_after is not None and calls - began >= kill_after:
@@ -126,11 +134,11 @@ class Storm:
         return dict((read(self.home / "state.json") or {}).get("adfruns_rerun") or {})
 
     def _judged(self) -> str | None:
-        """Return how a task ended that was killed after its verdict, and before it could say so."""
-        if self._ledger().get("phase") != "finished":
-            return None
-        report = read(self.home / "xcom.json")["return_value"]
-        return SUCCESS if all(each["status"] == "Succeeded" for each in report["windows"]) else "verdict"
+        """Return the verdict of a task that was killed before it could say that it has failed.
+
+        A next try of it would rerun what has failed again, as after a verdict that was said.
+        """
+        return VERDICT if self._ledger().get("phase") == Phase.FAILED else None
 
     def _lose(self, control: Control) -> None:
         """Let answers lose pages once all is submitted; only a look that is repeated can make up for it."""

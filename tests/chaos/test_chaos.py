@@ -42,9 +42,8 @@ class Quiet:
     def __init__(self, emulator: AdfEmulator, night: Night) -> None:
         self._emulator = emulator
         self._night = night
-        port = int(emulator.url.rpartition(":")[2])
-        self._control = Control(port)
-        self._served = Served(port, emulator.connection())
+        self._served = Served(int(emulator.url.rpartition(":")[2]), emulator.connection())
+        self._control = Control(self._served)
 
     def latest(self) -> dict[datetime, str]:
         """Return each window's latest run."""
