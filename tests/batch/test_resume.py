@@ -16,6 +16,7 @@ from airflow_provider_adfruns.batch.plan import plan_reruns
 from airflow_provider_adfruns.batch.report import RerunBy, Step
 from airflow_provider_adfruns.batch.rerun import resumed_report
 from airflow_provider_adfruns.batch.selection import WindowSelection, select_windows
+from airflow_provider_adfruns.batch.watch import QUERY_LAG_PATIENCE
 from tests.batch.histories import NOW, hour, run
 
 if TYPE_CHECKING:
@@ -40,13 +41,8 @@ def histories(statuses: Iterable[str]) -> st.SearchStrategy[list[TriggerRun]]:
 
 
 def ledger(*windows: Window, **fields: Any) -> Ledger:
-    return Ledger(
-        "batch", "asked", NOW, windows, Phase.SUBMITTING, "ti#1", **{"handed": len(windows), **fields}
-    )
-
-
-def planned(history: list[TriggerRun]) -> list[Window]:
-    return [member.window for member in plan_reruns(history, ALL, None, NOW).members]
+    made = Ledger("batch", "asked", NOW, windows, Phase.SUBMITTING, "ti#1", handed=len(windows))
+    return replace(made, **fields)
 
 
 def resumed(history: list[TriggerRun], *windows: Window, **fields: Any) -> RerunReport:
@@ -64,48 +60,104 @@ def newer_run(window: Window, status: str, **options: Any) -> TriggerRun:
 
 
 class Crash(NamedTuple):
-    """A batch at the instant when its try died: ``history`` shows the reruns that it had sent."""
+    """A batch at the instant when its try died: ``history`` shows the reruns that it had sent.
+
+    :param theirs: windows of the batch that somebody else has rerun, as the plan was not shown.
+    """
 
     history: list[TriggerRun]
-    sent: list[Window]
+    selection: WindowSelection
+    statuses: frozenset[TriggerRunStatus] | None
     ledger: Ledger
+    sent: list[Window]
+    theirs: set[Window]
+
+    def resumed(self, known: Ledger | None = None, since: Iterable[TriggerRun] = ()) -> RerunReport:
+        """Return the report of the next try, perhaps with another ledger and what has run since."""
+        history = [*self.history, *since]
+        return resumed_report(history, self.selection, self.statuses, known or self.ledger)
+
+
+def selections(history: list[TriggerRun]) -> st.SearchStrategy[WindowSelection]:
+    """Ranges, also such as cut windows or mean none, and ids, also unknown ones."""
+    ids = st.lists(st.sampled_from([*(each.trigger_run_id for each in history), "unknown"]), min_size=1)
+    ends = st.lists(st.integers(0, 24), min_size=2, max_size=2, unique=True).map(sorted)
+    return st.one_of(
+        st.just(ALL),
+        ids.map(lambda run_ids: select_windows("hourly", run_ids=run_ids)),
+        ends.map(
+            lambda halves: select_windows(
+                "hourly",
+                window_start=hour(0).start + timedelta(minutes=30 * halves[0]),
+                window_end=hour(0).start + timedelta(minutes=30 * halves[1]),
+            )
+        ),
+    )
+
+
+INSTANTS = st.builds(
+    lambda number, minutes, seconds: hour(number).end + timedelta(minutes=minutes, seconds=seconds),
+    st.integers(0, 8),
+    st.integers(-1, 3),
+    st.sampled_from([0, 1, 29, 30, 31, 59]),
+)
 
 
 @st.composite
-def crashes(draw: st.DrawFn) -> Crash:
-    """Draw a batch, how many windows it may have sent, and how many of these it has sent."""
-    history = draw(histories({*FINAL, "Running", "Waiting"}))
-    windows = planned(history)
+def crashes(draw: st.DrawFn, *, alone: bool = False) -> Crash:
+    """Draw a batch, how many windows it may have sent, and how many of these it has sent.
+
+    :param alone: nobody else has rerun anything that the plan was not shown.
+    """
+    drawn = draw(histories({*FINAL, "Running", "Waiting"}))
+    selection, at = draw(selections(drawn)), draw(INSTANTS)
+    statuses = draw(st.none() | st.frozensets(st.sampled_from(TriggerRunStatus).filter(lambda x: x.is_final)))
+    earlier = [each for each in drawn if each.timestamp < at]
+    fresh = [each for each in earlier if each.timestamp >= at - QUERY_LAG_PATIENCE]
+    hidden = [] if alone else [each for each in fresh if draw(st.booleans())]
+    shown = [each for each in earlier if each not in hidden]
+    members = plan_reruns(shown, selection, statuses, at).members
+    windows = [each.window for each in members]
     known = ledger(
-        *windows, newest_first=draw(st.booleans()), handed=draw(st.integers(0, len(windows))), max_tries=1
+        *windows,
+        planned_at=at,
+        newest_first=draw(st.booleans()),
+        handed=draw(st.integers(0, len(windows))),
+        max_tries=1,
+        fresh=frozenset(each.window for each in members if each.run in fresh),
     )
     sent = list(known.in_order[: draw(st.integers(0, known.handed))])
-    since = [newer_run(window, draw(st.sampled_from([*FINAL, "Running", "Waiting"]))) for window in sent]
-    return Crash(history + since, sent, known)
+    ours = [newer_run(window, draw(st.sampled_from([*FINAL, "Running", "Waiting"]))) for window in sent]
+    later = [] if alone else [each for each in drawn if each not in earlier]
+    went_on = [
+        each if each.status.is_final else replace(each, status=TriggerRunStatus(draw(st.sampled_from(FINAL))))
+        for each in shown
+    ]
+    history = draw(st.sampled_from([shown, went_on])) + hidden + later + ours
+    theirs = {each.window for each in hidden + later if each.window}.intersection(windows)
+    return Crash(history, selection, statuses, known, sent, theirs)
 
 
 @given(crashes())
-def test_what_was_sent_before_a_crash_and_what_is_left_after_it_is_what_was_planned(crash: Crash) -> None:
-    left = still_unsettled(resumed_report(crash.history, ALL, None, crash.ledger))
-    assert left.union(crash.sent) == set(crash.ledger.windows)
-    assert left.isdisjoint(crash.sent)
+def test_what_was_rerun_before_a_crash_and_what_is_left_after_it_is_what_was_planned(crash: Crash) -> None:
+    left = still_unsettled(crash.resumed())
+    assert left | crash.theirs | set(crash.sent) == set(crash.ledger.windows)
+    assert left.isdisjoint(crash.theirs | set(crash.sent))
 
 
 @given(crashes())
 def test_only_what_may_have_been_sent_is_looked_for_after_a_crash(crash: Crash) -> None:
-    report = resumed_report(crash.history, ALL, None, crash.ledger)
-    certain = {each.window for each in report.windows if each.step is Step.PLANNED}
-    assert certain == set(crash.ledger.in_order[crash.ledger.handed :])
+    certain = {each.window for each in crash.resumed().windows if each.step is Step.PLANNED}
+    assert certain == set(crash.ledger.in_order[crash.ledger.handed :]) - crash.theirs
 
 
-@given(crashes(), st.data())
+@given(crashes(alone=True), st.data())
 def test_a_new_run_is_the_batchs_own_where_it_may_have_sent_it_and_else_somebody_elses(
     crash: Crash, data: st.DataObject
 ) -> None:
     others = [window for window in crash.ledger.windows if window not in crash.sent]
     theirs = data.draw(st.lists(st.sampled_from(others), unique=True)) if others else []
-    history = crash.history + [newer_run(window, "Running") for window in theirs]
-    report = resumed_report(history, ALL, None, crash.ledger)
+    report = crash.resumed(since=[newer_run(window, "Running") for window in theirs])
     whose = {each.window: each.rerun_by for each in report.windows if each.rerun_by}
     handed = set(crash.ledger.in_order[: crash.ledger.handed])
     assert whose == {
@@ -114,65 +166,60 @@ def test_a_new_run_is_the_batchs_own_where_it_may_have_sent_it_and_else_somebody
     }
 
 
-@given(crashes())
+@given(crashes(alone=True))
 def test_what_somebody_else_was_seen_to_rerun_stays_theirs(crash: Crash) -> None:
     known = replace(crash.ledger, theirs=frozenset(crash.sent))
-    report = resumed_report(crash.history, ALL, None, known)
+    report = crash.resumed(known)
     assert {each.rerun_by for each in report.windows} <= {None, RerunBy.SOMEBODY_ELSE}
     assert still_unsettled(report).isdisjoint(crash.sent)
 
 
 def cleared(crash: Crash) -> Ledger:
     """Return the batch's ledger after a person's clear, an hour later."""
-    report = resumed_report(crash.history, ALL, None, crash.ledger)
-    return reopened(report, crash.ledger, NOW + timedelta(hours=1))
+    return reopened(crash.resumed(), crash.ledger, NOW + timedelta(hours=1))
 
 
 def cancelled(crash: Crash) -> set[Window]:
-    report = resumed_report(crash.history, ALL, None, crash.ledger)
-    return {each.window for each in report.windows if each.status == "Cancelled"}
+    return {each.window for each in crash.resumed().windows if each.status == "Cancelled"}
 
 
 @given(crashes())
 def test_after_a_clear_what_was_cancelled_is_left_as_well_as_what_was_not_sent(crash: Crash) -> None:
-    left = still_unsettled(resumed_report(crash.history, ALL, None, cleared(crash)))
-    assert left == set(crash.ledger.windows).difference(crash.sent) | cancelled(crash)
+    left = still_unsettled(crash.resumed(cleared(crash)))
+    assert left == set(crash.ledger.windows).difference(crash.sent, crash.theirs) | cancelled(crash)
 
 
 @given(crashes(), st.data())
 def test_a_crash_after_a_clear_leaves_what_was_not_sent_again(crash: Crash, data: st.DataObject) -> None:
     known = cleared(crash)
-    left = still_unsettled(resumed_report(crash.history, ALL, None, known))
+    left = still_unsettled(crash.resumed(known))
     again = data.draw(st.lists(st.sampled_from(sorted(left)), unique=True)) if left else []
     late = NOW + timedelta(hours=2)
     since = [
         newer_run(window, data.draw(st.sampled_from([*FINAL, "Running"])), at=late, attempt=8)
         for window in again
     ]
-    resumed_again = still_unsettled(
-        resumed_report(crash.history + since, ALL, None, Ledger.from_json(known.to_json()))
-    )
+    resumed_again = still_unsettled(crash.resumed(Ledger.from_json(known.to_json()), since))
     assert resumed_again == left.difference(again)
 
 
 @given(crashes())
 def test_without_a_clear_nothing_is_sent_on_top_of_what_was_cancelled(crash: Crash) -> None:
-    left = still_unsettled(resumed_report(crash.history, ALL, None, crash.ledger))
-    assert left.isdisjoint(cancelled(crash))
+    assert still_unsettled(crash.resumed()).isdisjoint(cancelled(crash))
 
 
-@given(histories({*FINAL, "Running"}), st.data())
+@given(crashes(), st.data())
 def test_a_window_that_was_not_planned_is_not_added_by_what_happened_since(
-    history: list[TriggerRun], data: st.DataObject
+    crash: Crash, data: st.DataObject
 ) -> None:
-    everything = planned(history)
-    others = [hour(number) for number in range(12) if hour(number) not in everything]
+    others = [hour(number) for number in range(12) if hour(number) not in crash.ledger.windows]
     late = [
-        newer_run(window, data.draw(st.sampled_from(FINAL)), at=NOW - timedelta(seconds=1))
+        newer_run(
+            window, data.draw(st.sampled_from(FINAL)), at=crash.ledger.planned_at - timedelta(seconds=1)
+        )
         for window in data.draw(st.lists(st.sampled_from(others), unique=True))
     ]
-    report = resumed(history + late, *everything)
-    assert [each.window for each in report.windows] == everything
+    assert [each.window for each in crash.resumed(since=late).windows] == list(crash.ledger.windows)
 
 
 @given(st.sampled_from([*TriggerRunStatus]))
