@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from airflow_provider_adfruns.adf.model import TriggerRun, TriggerRunStatus, Window
 from airflow_provider_adfruns.batch.clearing import reopened
 from airflow_provider_adfruns.batch.ledger import Ledger, Phase
-from airflow_provider_adfruns.batch.plan import plan_reruns
+from airflow_provider_adfruns.batch.plan import Member, plan_reruns
 from airflow_provider_adfruns.batch.report import RerunBy, Step
 from airflow_provider_adfruns.batch.rerun import resumed_report
 from airflow_provider_adfruns.batch.selection import WindowSelection, select_windows
@@ -20,7 +20,8 @@ from airflow_provider_adfruns.batch.watch import QUERY_LAG_PATIENCE
 from tests.batch.histories import NOW, hour, run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
     from airflow_provider_adfruns.batch.report import RerunReport
 
@@ -95,12 +96,26 @@ def selections(history: list[TriggerRun]) -> st.SearchStrategy[WindowSelection]:
     )
 
 
-INSTANTS = st.builds(
-    lambda number, minutes, seconds: hour(number).end + timedelta(minutes=minutes, seconds=seconds),
-    st.integers(0, 8),
-    st.integers(-1, 3),
-    st.sampled_from([0, 1, 29, 30, 31, 59]),
-)
+def instants(history: list[TriggerRun]) -> st.SearchStrategy[datetime]:
+    """Instants about which a run began, since that is where it matters what a plan was shown."""
+    seconds = st.sampled_from([-1, 0, 1, 29, 30, 31, 3600])
+    began = [each.timestamp for each in history] or [NOW]
+    again = [each.timestamp for each in history if each.timestamp.minute and each.status.is_final] or began
+    times = st.sampled_from(began) | st.sampled_from(again)
+    return st.builds(lambda time, since: time + timedelta(seconds=since), times, seconds)
+
+
+def hidden_runs(members: Sequence[Member], at: datetime) -> st.SearchStrategy[list[TriggerRun]]:
+    """Reruns by somebody else from just before a batch was planned, that did not show yet."""
+    since = at - timedelta(seconds=20)
+    windows = [each.window for each in members if each.run.timestamp < since]
+    chosen = st.lists(st.sampled_from(windows), unique=True) if windows else st.just([])
+    statuses = st.sampled_from([*FINAL, "Running", "Waiting"])
+    return st.builds(
+        lambda chosen, status: [newer_run(each, status, at=since, attempt=6) for each in chosen],
+        chosen,
+        statuses,
+    )
 
 
 @st.composite
@@ -110,13 +125,11 @@ def crashes(draw: st.DrawFn, *, alone: bool = False) -> Crash:
     :param alone: nobody else has rerun anything that the plan was not shown.
     """
     drawn = draw(histories({*FINAL, "Running", "Waiting"}))
-    selection, at = draw(selections(drawn)), draw(INSTANTS)
+    selection, at = draw(selections(drawn)), draw(instants(drawn))
     statuses = draw(st.none() | st.frozensets(st.sampled_from(TriggerRunStatus).filter(lambda x: x.is_final)))
     earlier = [each for each in drawn if each.timestamp < at]
     fresh = [each for each in earlier if each.timestamp >= at - QUERY_LAG_PATIENCE]
-    hidden = [] if alone else [each for each in fresh if draw(st.booleans())]
-    shown = [each for each in earlier if each not in hidden]
-    members = plan_reruns(shown, selection, statuses, at).members
+    members = plan_reruns(earlier, selection, statuses, at).members
     windows = [each.window for each in members]
     known = ledger(
         *windows,
@@ -128,13 +141,13 @@ def crashes(draw: st.DrawFn, *, alone: bool = False) -> Crash:
     )
     sent = list(known.in_order[: draw(st.integers(0, known.handed))])
     ours = [newer_run(window, draw(st.sampled_from([*FINAL, "Running", "Waiting"]))) for window in sent]
-    later = [] if alone else [each for each in drawn if each not in earlier]
+    others = [] if alone else [each for each in drawn if each not in earlier] + draw(hidden_runs(members, at))
     went_on = [
         each if each.status.is_final else replace(each, status=TriggerRunStatus(draw(st.sampled_from(FINAL))))
-        for each in shown
+        for each in earlier
     ]
-    history = draw(st.sampled_from([shown, went_on])) + hidden + later + ours
-    theirs = {each.window for each in hidden + later if each.window}.intersection(windows)
+    history = draw(st.sampled_from([earlier, went_on])) + others + ours
+    theirs = {each.window for each in others if each.window}.intersection(windows)
     return Crash(history, selection, statuses, known, sent, theirs)
 
 

@@ -13,8 +13,10 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
+from azure.core.pipeline.transport import AioHttpTransport
+
 from airflow_provider_adfruns.adf.errors import RunsNotAsWanted
-from airflow_provider_adfruns.adf.pause import moving
+from airflow_provider_adfruns.adf.pause import moving, pause
 from airflow_provider_adfruns.batch.ledger import Phase
 from airflow_provider_adfruns.operators.rerun import AdfRerunTumblingWindowRunsOperator
 from tests.chaos.factory import Control
@@ -140,11 +142,17 @@ def begin(home: Path, served: Served, work: Callable[[], None]) -> int:
     os._exit(0)
 
 
+async def _move_clock(_: AioHttpTransport, seconds: float) -> None:
+    """Let the sign-in library's waits between its repeats move the factory's clock, as ours do."""
+    await pause(seconds)
+
+
 def _be_child(home: Path, served: Served, work: Callable[[], None]) -> None:
     log = os.open(home / "tries.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
     end, message = SUCCESS, ""
+    AioHttpTransport.sleep = _move_clock
     try:
         with moving(Control(served).advance):
             work()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _START_SECONDS = 30.0
+_FRESH_SECONDS = 2.0
 _PAGE = 1000
 
 
@@ -31,10 +32,14 @@ class Control:
 
     def __init__(self, served: Served) -> None:
         self._connection = served.connect(60)
+        self._used = time.monotonic()
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Call the control API. :return: the JSON answered."""
         content = None if body is None else json.dumps(body).encode()
+        if time.monotonic() - self._used > _FRESH_SECONDS:
+            self._connection.close()  # before the factory does, which leaves none idle; the request opens it
+        self._used = time.monotonic()
         self._connection.request(method, f"/_adf{path}", content)
         answer = self._connection.getresponse()
         text = answer.read()

@@ -95,11 +95,12 @@ def _may_follow(evidence: Evidence, first: Mapping[str, Any], second: Mapping[st
         first["sequence"] < each <= second["sequence"] for each in evidence.tries
     ):
         return False
-    window = next(each for each in evidence.windows if each["start"] == second["effect"]["window"]["start"])
-    run_ids = [run["triggerRunId"] for run in window["runs"]]
+    start = _time(second["effect"]["window"]["start"])
+    runs = next(window["runs"] for window in evidence.windows if _time(window["start"]) == start)
+    run_ids = [run["triggerRunId"] for run in runs]
     place = run_ids.index(second["subject"])
     is_later = place >= run_ids.index(first["effect"]["triggerRunId"])
-    return is_later and window["runs"][place]["status"] in {"Failed", "Cancelled"}
+    return is_later and runs[place]["status"] in {"Failed", "Cancelled"}
 
 
 def _time(text: str) -> datetime:

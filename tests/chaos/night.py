@@ -205,10 +205,7 @@ def _at_rates(
 
 
 def _gateway_and_token_faults(chance: random.Random) -> list[dict[str, Any]]:
-    """Draw what a gateway answers, and what becomes of sign-ins, of which a try has few.
-
-    A sign-in is repeated by Microsoft's library, which waits by the real clock: not for long here.
-    """
+    """Draw what a gateway answers, and what becomes of sign-ins, of which a try has few."""
     kinds: list[tuple[str, dict[str, Any]]] = []
     for operation in _OPERATIONS:
         for status in (408, 502):
@@ -221,7 +218,7 @@ def _gateway_and_token_faults(chance: random.Random) -> list[dict[str, Any]]:
     sign_ins: list[tuple[str, dict[str, Any]]] = [
         (_TOKEN, {"status": status, **more})
         for status in (408, 429, 500, 502, 503, 504)
-        for more in ({}, {"retry_after": chance.choice([0, 1])})
+        for more in ({}, {"retry_after": chance.choice([0, 5, 20])})
     ]
     sign_ins += [
         (_TOKEN, {"drop_connection": True}),
