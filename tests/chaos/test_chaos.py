@@ -36,6 +36,17 @@ def test_ten_nights_of_faults_and_kills_rerun_each_window_once_and_tell_the_trut
     assert faults >= 200
 
 
+def test_without_a_store_no_window_is_missed_and_none_rerun_but_after_a_rerun_that_failed() -> None:
+    command = [sys.executable, "-m", "tests.chaos", "--without-store"]
+    command += ["--first-seed", "11", "--seeds", "2", "--windows", "60"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)  # noqa: S603
+    summary = re.search(r"ours: 2 nights, 120 windows, \d+ reruns, (\d+) kills", ran.stdout)
+    assert "ours: 0 nights with findings" in ran.stdout, ran.stdout + ran.stderr
+    assert ran.returncode == 0
+    assert summary is not None
+    assert int(summary[1]) >= 3
+
+
 class Quiet:
     """A night without faults, whose reruns are made by hand."""
 
@@ -106,7 +117,7 @@ class Quiet:
 
 @pytest.fixture
 def night() -> Night:
-    return draw(seed=3, count=20)  # its reruns all succeed
+    return draw(seed=6, count=20)  # its reruns all succeed
 
 
 @pytest.fixture
@@ -125,6 +136,24 @@ def test_the_judge_finds_nothing_where_each_window_was_rerun_once(night: Night, 
 def test_the_judge_finds_a_window_rerun_twice(night: Night, quiet: Quiet) -> None:
     quiet.rerun(quiet.rerun_eligible()[0])
     assert len(judge(night, quiet.evidence()).twice) == 1
+
+
+@pytest.mark.parametrize("outcome", ["failed", "succeeded"])
+@pytest.mark.parametrize("is_another_try", [True, False])
+def test_without_a_store_the_judge_lets_another_try_rerun_a_window_whose_rerun_has_failed(
+    outcome: str, is_another_try: bool
+) -> None:
+    night = draw(seed=6, count=20)
+    night.scenario["triggers"][TRIGGER]["rerun_outcome"] = outcome
+    with AdfEmulator(night.scenario, clock="manual") as emulator:
+        quiet = Quiet(emulator, night)
+        quiet.rerun_eligible()
+        emulator.advance(3600)
+        again = len(emulator.journal)
+        quiet.rerun(quiet.latest()[min(night.eligible)])
+        evidence = replace(quiet.evidence(), tries=(0, again) if is_another_try else (0,), has_store=False)
+    is_well = outcome == "failed" and is_another_try
+    assert judge(night, evidence).twice == [] if is_well else judge(night, evidence).twice != []
 
 
 def test_the_judge_finds_a_missed_window(night: Night, quiet: Quiet) -> None:
