@@ -100,8 +100,8 @@ class Ledger:
         """Say whether a next try resumes it instead of planning anew.
 
         So it does if its outcome has not been judged, or was judged well and Airflow starts another try by
-        itself, for then it has not heard of the success. A person's clear of what has ended is a new batch; it
-        is known by ``max_tries``, which stays what it was only if the DAG's retries were lowered by as many.
+        itself, for then it has not heard of the success. A person's clear of what has ended is a new batch;
+        it is known by ``max_tries``, which stays the same only if the DAG's retries were lowered by as many.
 
         :param max_tries: the next try's.
         """
