@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.adf.identity import FactoryConnection
     from tests.contract.spec import Spec
 
-# Whoever runs the tests may have set up an Airflow, a sign-in or a proxy; all of it would mean something here.
+# Whoever runs the tests may have set up an Airflow, a sign-in or a proxy, which would mean something here.
 for _name in [*os.environ]:
     if _name.startswith(("AIRFLOW", "AZURE_")) or _name.lower().endswith("_proxy"):
         del os.environ[_name]
