@@ -23,14 +23,16 @@ class _Moved:
     async def wait(self, seconds: float) -> None:
         end = self.seconds + seconds
         self.ends.append(end)
-        await asyncio.sleep(0)  # whoever waits at the same time comes to say until when
-        while self.seconds < end:
-            if min(self.ends) == end:
-                self.mover(end - self.seconds)
-                self.seconds = end
-            else:
-                await asyncio.sleep(0)
-        self.ends.remove(end)
+        try:
+            await asyncio.sleep(0)  # whoever waits at the same time comes to say until when
+            while self.seconds < end:
+                if min(self.ends) == end:
+                    self.mover(end - self.seconds)
+                    self.seconds = end
+                else:
+                    await asyncio.sleep(0)
+        finally:  # a wait may be cancelled, and whoever waits longer would wait for its end forever
+            self.ends.remove(end)
 
 
 _moved: list[_Moved] = []

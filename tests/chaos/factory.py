@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-_START_SECONDS = 30.0
+_START_SECONDS = 120.0
 _PAGE = 1000
 
 
@@ -70,10 +70,12 @@ class Served:
     """A factory that is served; its scenario comes later.
 
     :param connection: the Airflow connection to it.
+    :param patience_seconds: how long somebody waits for an answer, which may hang.
     """
 
     port: int
     connection: Mapping[str, Any]
+    patience_seconds: float = 2.0
 
     def prefix(self) -> str:
         """Return the path of the factory."""
@@ -85,7 +87,7 @@ class Served:
 
     def call_as(self, client_id: str, method: str, path: str, body: object = None) -> int | None:
         """Call the factory as somebody would who asks nothing twice. :return: the status, if any."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.patience_seconds)
         try:
             headers = {"Authorization": f"Bearer loopback:{client_id}"}
             content = b"" if body is None else json.dumps(body).encode()

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_ten_nights_of_faults_and_kills_rerun_each_window_once_and_tell_the_truth() -> None:
     command = [sys.executable, "-m", "tests.chaos", "--seeds", "10", "--windows", "60"]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)  # noqa: S603
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
     summary = re.search(r"ours: 10 nights, 600 windows, (\d+) reruns, (\d+) kills, (\d+) faults", ran.stdout)
     assert "ours: 0 nights with findings" in ran.stdout, ran.stdout + ran.stderr
     assert ran.returncode == 0
@@ -44,7 +44,7 @@ class Quiet:
         self._night = night
         port = int(emulator.url.rpartition(":")[2])
         self._control = Control(port)
-        self._served = Served(port, emulator.connection())
+        self._served = Served(port, emulator.connection(), patience_seconds=60)  # no answer hangs
 
     def latest(self) -> dict[datetime, str]:
         """Return each window's latest run."""
