@@ -61,9 +61,18 @@ class Stage:
         """Let so many of the factory's seconds pass in a second from now on."""
         self.factory.call("POST", "/clock", {"set": clock})
 
-    def let_reruns_end(self) -> None:
-        """Let pass the time that reruns of `UNTIL_TOLD` seconds take."""
-        self.factory.call("POST", "/clock", {"advance": UNTIL_TOLD})
+    def let_pass(self, seconds: float) -> None:
+        """Let so many of the factory's seconds pass at once."""
+        self.factory.call("POST", "/clock", {"advance": seconds})
+
+    def let_reruns_end(self, *runs: DagRun) -> None:
+        """Let pass the time that reruns of `UNTIL_TOLD` seconds take.
+
+        :param runs: whose deferred tasks wait for them.
+        """
+        if runs:
+            self.wait_until_let_go(*runs)
+        self.let_pass(UNTIL_TOLD)
 
     def start(self, dag_id: str, conf: Mapping[str, Any], run_after: datetime | None = None) -> DagRun:
         """Start a DAG run."""
@@ -81,7 +90,7 @@ class Stage:
         return until(what, look, seconds=seconds, services=services)
 
     def wait_until_deferred(
-        self, run: DagRun, task_id: str = "rerun", tasks: int = 1, tries: int = 1
+        self, run: DagRun, task_id: str = "rerun", tasks: int = 1, tries: int = 1, seconds: float = 90
     ) -> None:
         """Wait until a task, or each of a mapped one, waits in the triggerer.
 
@@ -90,6 +99,7 @@ class Stage:
         self.wait(
             f"{task_id} of {run.dag_id} is deferred in try {tries}",
             lambda: self._in_state(run, task_id, "deferred", tries) == tasks,
+            seconds,
         )
 
     def wait_for_next_try(self, run: DagRun, task_id: str = "rerun", map_index: int = -1) -> None:
@@ -108,12 +118,15 @@ class Stage:
             lambda: any(line.endswith(" starting") for line in run.log(task_id, 1).splitlines()),
         )
 
-    def wait_until_let_go(self, run: DagRun, task_id: str) -> None:
-        """Wait until the worker has let go of a task, and the scheduler has had some turns to learn of it.
+    def wait_until_let_go(self, *runs: DagRun, task_id: str = "rerun") -> None:
+        """Wait until the workers have let go of a task, and the scheduler has had some turns to learn of it.
 
         Airflow 3.3.2 fails a task that is to be resumed before; a person is never as fast.
         """
-        self.wait(f"the worker lets go of {task_id}", lambda: not self._processes_of(run, task_id))
+        self.wait(
+            f"the workers let go of {task_id} of {', '.join(run.dag_id for run in runs)}",
+            lambda: not any(self._processes_of(run, task_id) for run in runs),
+        )
         gone = time.monotonic()
         self.wait("the scheduler has had its turns", lambda: time.monotonic() > gone + _TURNS_SECONDS)
 
@@ -151,11 +164,12 @@ class Stage:
 
     def _processes_of(self, run: DagRun, task_id: str) -> list[psutil.Process]:
         """Return a task's processes: the title that they gave themselves has the task instance's id."""
-        ti_id = str(run.task(task_id)["id"])
+        ids = [str(task["id"]) for (name, _), task in run.tasks().items() if name == task_id]
         found = []
         for process in self.airflow.services["scheduler"].members():
             with suppress(psutil.NoSuchProcess):
-                if ti_id in " ".join(process.cmdline()):
+                title = " ".join(process.cmdline())
+                if any(each in title for each in ids):
                     found.append(process)
         return found
 
