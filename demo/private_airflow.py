@@ -30,6 +30,9 @@ class PrivateAirflow:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{HOME}/airflow.db",
             "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
+            # All that is talked to is on this machine.
+            "NO_PROXY": "*",
+            "no_proxy": "*",
         }
         self.log = HOME / "airflow.log"
         self.version = ""

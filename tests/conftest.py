@@ -31,6 +31,9 @@ os.environ |= {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME.name}/airflow.db",
+    # All that is talked to is on this machine.
+    "NO_PROXY": "*",
+    "no_proxy": "*",
 }
 
 CONN_ID = "azure_data_factory_default"

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.emulator.journal import JournalEntry
     from airflow_provider_adfruns.emulator.wire import Generation
 
+# Longer than any machine stands still: a connection that ends just when a client writes to it loses the call.
+_KEEP_ALIVE_SECONDS = 240
 _TOP_LEVEL = ("conn_type", "description", "host", "login", "password", "schema", "port", "extra")
 
 
@@ -93,6 +95,7 @@ class AdfEmulator:
                 access_log=False,
                 date_header=False,
                 server_header=False,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 ssl_certfile=str(certificate / "server.pem") if certificate else None,
             )
             stack.enter_context(serving(config, listener, connections))
