@@ -24,6 +24,8 @@ class PrivateAirflow:
     def __init__(self) -> None:
         HOME.mkdir(exist_ok=True)
         # Airflow reads these when it is first imported, which happens below.
+        for name in [each for each in os.environ if each.startswith("AIRFLOW")]:  # another Airflow's
+            del os.environ[name]
         os.environ |= {
             "AIRFLOW_HOME": str(HOME),
             "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),

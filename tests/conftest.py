@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # Airflow reads these when it is first imported, which happens after this file.
 _HOME = tempfile.TemporaryDirectory(prefix="adfruns-tests-")
 Path(_HOME.name, "dags").mkdir()
+for _name in [each for each in os.environ if each.startswith("AIRFLOW")]:  # another Airflow's
+    del os.environ[_name]
 os.environ |= {
     "AIRFLOW_HOME": _HOME.name,
     "AIRFLOW__CORE__DAGS_FOLDER": str(Path(_HOME.name, "dags")),

@@ -132,7 +132,7 @@ def cleared_when_finished(stage: Stage) -> list[str]:
 
 def worker_killed_while_submitting(stage: Stage) -> list[str]:
     """SIGKILL to the task and its supervisor in the midst of the reruns: the next try sends the rest."""
-    due = 60
+    due = 40  # all reruns of a trigger run side by side, of which there may be 50
     slow = {"operation": "TriggerRuns_Rerun", "delay_seconds": 45, "rate": 1.0}
     stage.begin(night(due=due), slow)
     run = stage.start("live_rerun_retried", window_range(due))
