@@ -27,6 +27,7 @@ _Found = TypeVar("_Found")
 CLOCK = 30.0  # seconds of the factory in a second
 _FINAL = ("success", "failed")
 _TASK_AND_SUPERVISOR = 2
+PATIENCE_SECONDS = 180.0  # for whatever comes to be in some 20 s; the machine may be busy
 _TURNS_SECONDS = 3.0
 
 
@@ -84,13 +85,18 @@ class Stage:
         """Return what the factory tells now."""
         return Evidence(self.factory.journal(), self.factory.state())
 
-    def wait(self, what: str, look: Callable[[], _Found], seconds: float = 90) -> _Found:
+    def wait(self, what: str, look: Callable[[], _Found], seconds: float = PATIENCE_SECONDS) -> _Found:
         """Wait for something; see `until`."""
         services = [self.factory.service, *self.airflow.services.values()]
         return until(what, look, seconds=seconds, services=services)
 
     def wait_until_deferred(
-        self, run: DagRun, task_id: str = "rerun", tasks: int = 1, tries: int = 1, seconds: float = 90
+        self,
+        run: DagRun,
+        task_id: str = "rerun",
+        tasks: int = 1,
+        tries: int = 1,
+        seconds: float = PATIENCE_SECONDS,
     ) -> None:
         """Wait until a task, or each of a mapped one, waits in the triggerer.
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stack.rest import DagRun
     from tests.live.stage import Stage
 
-KILL_SECONDS = 40.0  # a killed task's runs are being cancelled by then
+KILL_SECONDS = 60.0  # a killed task's runs are being cancelled by then
 _LONG = 100_000  # seconds of the factory: no rerun ends before its story
 _TIMEOUT_SECONDS = 300.0  # the operator's in the DAG live_rerun_deadline
 _NEXT_TRY_SECONDS = 240.0  # Airflow has to miss a task that was killed, and many windows to be sent slowly
