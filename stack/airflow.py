@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 PARTS = ("api-server", "dag-processor", "scheduler", "triggerer")  # in the order of their start
 _MIGRATE_SECONDS = 300
-_START_SECONDS = 180.0
+_START_SECONDS = 300.0
 _END_SECONDS = 5.0
 _USER = "admin"
 
