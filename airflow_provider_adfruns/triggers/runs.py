@@ -43,9 +43,9 @@ else:  # Airflow imports this module on the triggerer's event loop
     watches = Lazily("airflow_provider_adfruns.batch.watch")
     hooks = Lazily("airflow_provider_adfruns.hooks.adf_runs")
 
-_ASK_SECONDS = 5.0
 _FIRST_LOOK_SECONDS = 5.0
-_CANCEL_SECONDS = 20.0  # Airflow's [triggerer] on_kill_timeout is 30 s for both
+_KILL_SECONDS = 28.0  # Airflow's [triggerer] on_kill_timeout is 30 s
+_ASK_SECONDS = 18.0  # of these; the very first question makes a supervisor build its API: 3 to 15 s
 _KILLS: set[asyncio.Task[None]] = set()  # under way: a loop by itself may lose a task that nobody holds
 
 
@@ -140,6 +140,7 @@ class _WatchTrigger(BaseTrigger):
 
     async def _end(self, *, cancel_on_kill: bool) -> None:
         """Decide about what the task has started; takes no longer than Airflow lets a kill take."""
+        end = asyncio.get_running_loop().time() + _KILL_SECONDS
         await asyncio.to_thread(load)
         kill = await asyncio.to_thread(self.started)  # unpacking much would block the loop
         state = await self._task_state() if cancel_on_kill else None
@@ -153,7 +154,7 @@ class _WatchTrigger(BaseTrigger):
             return
         self.log.warning("Killed; cancelling what the task has started, since %s.", decision.why)
         try:
-            async with asyncio.timeout(_CANCEL_SECONDS), self._hook.client() as client:
+            async with asyncio.timeout_at(end), self._hook.client() as client:
                 await kill.run(client)
         except (AdfRunsError, TimeoutError) as error:
             self.log.warning("The cancels did not come to their end: %r. By hand: %s.", error, kill.by_hand())
