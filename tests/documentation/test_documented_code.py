@@ -97,8 +97,9 @@ def test_each_file_that_a_page_shows_is_as_it_is(name: str) -> None:
     assert written(text) == text, "run: python -m docs.included"
 
 
-def test_every_example_dag_is_on_a_page() -> None:
+@pytest.mark.parametrize("folder", ["example_dags", "docs/example_test"])
+def test_every_file_of_the_examples_is_on_a_page(folder: str) -> None:
     everything = "\n".join((DOCS / name).read_text(encoding="utf-8") for name in names())
-    examples = [path.name for path in (ROOT / "example_dags").glob("*.py")]
+    examples = [path for path in (ROOT / folder).iterdir() if path.is_file()]
     assert examples
-    assert [name for name in examples if f"<!-- file example_dags/{name} -->" not in everything] == []
+    assert [path.name for path in examples if f"<!-- file {folder}/{path.name} -->" not in everything] == []
