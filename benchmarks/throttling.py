@@ -14,12 +14,16 @@ import sys
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adfruns.adf.client import FactoryClient
 from airflow_provider_adfruns.adf.identity import FactoryConnection, read_connection
 from airflow_provider_adfruns.adf.pacing import READS, WRITES, Limit, Pacer
-from airflow_provider_adfruns.adf.pause import elapsed, moving
+from airflow_provider_adfruns.adf.pause import moving
+from airflow_provider_adfruns.batch.rerun import plan_rerun
+from airflow_provider_adfruns.batch.selection import select_windows
+from airflow_provider_adfruns.batch.submit import Rules, Submission
 from airflow_provider_adfruns.emulator import AdfEmulator
 from benchmarks.demands import Demand, exit_status
 
@@ -30,7 +34,6 @@ if TYPE_CHECKING:
 
 WINDOWS = 5000
 BURST = 200
-_AT_ONCE = 8
 _SHARED_SECONDS = 45.0
 _PROCESSES = 4
 _WORKER = "--worker"
@@ -98,23 +101,17 @@ async def rerun_all(
     seconds: float | None = None,
     ready: Callable[[], None] = lambda: None,
 ) -> None:
-    """Send a rerun for each run, a few at a time.
+    """Plan and submit the reruns of these runs' windows, as the operator does.
 
     :param seconds: begin no more after so many; default when all are sent.
-    :param ready: called when the client is open, before the first rerun.
+    :param ready: called when all is planned, before the first rerun.
     """
-    todo = iter(run_ids)
     async with FactoryClient(connection, pacer=pacer) as client:
+        selection = select_windows("minutely", run_ids=run_ids)
+        report = await plan_rerun(client, selection, None, max_windows=len(run_ids), dry_run=False)
         ready()
-        end = None if seconds is None else elapsed() + seconds
-
-        async def work() -> None:
-            for run_id in todo:
-                if end is not None and elapsed() > end:
-                    return
-                await client.rerun_trigger_run("minutely", run_id)
-
-        await asyncio.gather(*(work() for _ in range(_AT_ONCE)))
+        deadline = None if seconds is None else await client.now() + timedelta(seconds=seconds)
+        await Submission(client, report, Rules(deadline=deadline)).run()
 
 
 def paced(windows: int, believed: Limit, allowed: Limit) -> Figures:
