@@ -90,7 +90,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         hour, or None where ``timeout`` is no longer than that.
     :param violation_tolerance: seconds after the cancel in which activities may still start, since the cancel
         takes a moment to spread; default 60; None to look at no activities. Only runs that stayed Canceling
-        for longer are looked at, which costs a query each.
+        for longer are looked at, which costs a query each; those that go on, once more before the task fails.
     :param cancel_requested_at: when the cancel was asked for: an aware datetime or ISO 8601 with an offset.
         Default: when each run became Canceling, which a look has to see. (templated)
     :param on_stuck: about stuck and violated runs: ``wait`` on (default), after one warning a run, with
