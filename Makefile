@@ -36,7 +36,7 @@ test: $(READY) ## the whole test suite
 	$(BIN)/python $(PYTEST)
 
 test-oldest: .oldest/.ready ## all that talks to Airflow or the SDK, on the oldest of everything supported
-	.oldest/bin/python $(PYTEST) tests/adf tests/batch tests/provider
+	.oldest/bin/python $(PYTEST) tests/adf tests/batch tests/provider tests/cancels
 
 .oldest/.ready: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv .oldest

@@ -216,9 +216,9 @@ class AdfEmulator:
         self._held.release()
 
     @property
-    def connections(self) -> tuple[int, int]:
-        """How many connections there have been, those for tokens included, and how many are open."""
-        return self._connections.made, len(self._connections)
+    def connections(self) -> tuple[int, int, int]:
+        """Connections, those for tokens included: how many there have been, are open, were open at once."""
+        return self._connections.made, len(self._connections), self._connections.most
 
     def revoke_tokens(self, client_id: str | None = None) -> int:
         """Revoke the tokens given out so far, of one principal or of all; return how many. Needs ``tls``."""
