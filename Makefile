@@ -10,7 +10,7 @@ PYTEST := -m pytest -n auto --dist loadfile
 CODE := airflow_provider_adfruns tests example_dags demo stack benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-oldest test-beside wheel chaos cancels contract demo up live live-oldest soak docs bench throttling format clean
+.PHONY: help install check test test-oldest test-beside wheel chaos cancels contract demo up live live-oldest soak docs bench throttling watching format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,6 +108,9 @@ bench: $(READY) ## what importing and discovering the provider cost
 
 throttling: $(READY) ## 5,000 reruns against limits, and four processes that share one; some 2 minutes
 	$(BIN)/python -m benchmarks.throttling
+
+watching: $(READY) ## what watching 1,000 cancelling runs for ten minutes costs; some 2 minutes
+	$(BIN)/python -m benchmarks.watching
 
 format: $(READY) ## let ruff format and mend
 	$(BIN)/ruff check --fix $(CODE)
