@@ -25,6 +25,7 @@ from azure.core.exceptions import (
 )
 from azure.core.pipeline.policies import AsyncHTTPPolicy, SansIOHTTPPolicy
 
+from airflow_provider_adfruns.adf.errors import UnexpectedAnswer
 from airflow_provider_adfruns.adf.pause import elapsed, pause
 from airflow_provider_adfruns.adf.tally import Tally
 
@@ -40,6 +41,7 @@ _LONGEST_WAIT_SECONDS = 20.0
 _SENT = "adf_sent"
 _CALLER = "adf_caller"
 
+_PORTS = {"https": 443, "http": 80}
 _UNAUTHORIZED = 401
 _TOO_MANY_REQUESTS = 429
 _THROTTLED_BUDGET_SECONDS = 900.0
@@ -255,6 +257,59 @@ class WirePolicy(SansIOHTTPPolicy[Any, Any]):
     def on_response(self, request: PipelineRequest[Any], response: PipelineResponse[Any, Any]) -> None:
         """Read the Date header."""
         request.context[_CALLER].clock.observe(response.http_response.headers.get("Date"))
+
+
+class EndpointPolicy(SansIOHTTPPolicy[Any, Any]):
+    """Stand before authentication: a request that goes anywhere but to the ARM endpoint gets no token.
+
+    The SDK follows the ``nextLink`` of a list's page wherever it points.
+
+    :param endpoint: the connection's ARM endpoint.
+    :param conn_id: the connection's id, for the message.
+    """
+
+    def __init__(self, endpoint: str, conn_id: str) -> None:
+        super().__init__()
+        self._endpoint, self._conn_id = endpoint, conn_id
+
+    def on_request(self, request: PipelineRequest[Any]) -> None:
+        """See where the request goes.
+
+        :raises UnexpectedAnswer: if that is another scheme, host or port; nothing of it is sent.
+        """
+        url = request.http_request.url
+        if is_at(self._endpoint, url):
+            return
+        scheme, authority = _origin(url)
+        place = f"{scheme}://{authority.rpartition('@')[2]}"  # what stands before may be a password
+        raise UnexpectedAnswer(
+            f"an answer of {self._endpoint} names {place!r} as the place to go on reading. Requests, and with"
+            " them tokens, go to the connection's endpoint alone: nothing was sent there, nothing was changed."
+            f" Look for a proxy that changes answers; check arm_endpoint of connection {self._conn_id!r}."
+        )
+
+
+def is_at(endpoint: str, url: str) -> bool:
+    """Say whether an address has the scheme, host and port of an endpoint.
+
+    The texts are compared, so that it does not matter how whoever connects takes a strange one apart: the
+    host's case may differ, the scheme's own port may be left out, and there is neither name nor password.
+
+    :param endpoint: scheme and host, perhaps a port.
+    :param url: the address.
+    """
+    return _with_port(*_origin(endpoint)) == _with_port(*_origin(url))
+
+
+def _origin(url: str) -> tuple[str, str]:
+    """Return an address' scheme, and all that stands before its path."""
+    scheme, _, rest = url.partition("://")
+    return scheme.lower(), re.split("[/?#]", rest, maxsplit=1)[0].lower()
+
+
+def _with_port(scheme: str, authority: str) -> tuple[str, str]:
+    has_port = re.search(r":\d+$", authority) is not None
+    return scheme, authority if has_port else f"{authority}:{_PORTS.get(scheme, '')}"
 
 
 class LoopbackPrincipalPolicy(SansIOHTTPPolicy[Any, Any]):
