@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from azure.core.pipeline import PipelineRequest, PipelineResponse
 
     from airflow_provider_adfruns.adf.gate import WriteGate
-    from airflow_provider_adfruns.adf.pacing import Pacer
+    from airflow_provider_adfruns.adf.pacing import Cap, Pacer
 
 _FIRST_WAIT_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 20.0
@@ -141,6 +141,7 @@ class Caller:
     Goes with each call of the SDK as the option ``caller``.
 
     :param pacer: says when a request may leave.
+    :param cap: has a say in it, too.
     :param budget_seconds: how much time one request may spend on failed attempts and the waits between;
         waiting for throttling to end has a budget of its own.
     :param gate: asked as the last thing before a write leaves, at each attempt.
@@ -149,6 +150,7 @@ class Caller:
     """
 
     pacer: Pacer
+    cap: Cap | None
     budget_seconds: float
     gate: WriteGate | None
     tally: Tally = field(default_factory=Tally)
@@ -198,9 +200,8 @@ class RepeatPolicy(AsyncHTTPPolicy[Any, Any]):
         has_new_token = False
         while True:
             asked_at = elapsed()
-            await caller.pacer.admit(write=write)
+            throttled += await caller.pacer.admit(write=write, cap=caller.cap)
             began = elapsed()
-            throttled += began - asked_at
             caller.tally.paused_seconds += began - asked_at
             attempt = await self._attempt(request, caller, write=write)
             if attempt.status == _UNAUTHORIZED and not has_new_token:
@@ -284,8 +285,9 @@ class EndpointPolicy(SansIOHTTPPolicy[Any, Any]):
         place = f"{scheme}://{authority.rpartition('@')[2]}"  # what stands before may be a password
         raise UnexpectedAnswer(
             f"an answer of {self._endpoint} names {place!r} as the place to go on reading. Requests, and with"
-            " them tokens, go to the connection's endpoint alone: nothing was sent there, nothing was changed."
-            f" Look for a proxy that changes answers; check arm_endpoint of connection {self._conn_id!r}."
+            " them tokens, go to the connection's endpoint alone: nothing was sent there, and nothing was"
+            " changed. Look for a proxy that changes answers; check arm_endpoint of connection"
+            f" {self._conn_id!r}."
         )
 
 
