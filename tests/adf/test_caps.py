@@ -6,6 +6,7 @@ import asyncio
 import copy
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -95,9 +96,15 @@ def test_it_is_the_connections_whichever_factory_is_asked(factory: Factory) -> N
     assert elapsed() == pytest.approx(4)
 
 
-@pytest.mark.parametrize("other", [("arm", "sub", "me", "b"), ("arm", "sub", "you", "a")])
-def test_another_connection_or_principal_has_its_own(other: tuple[str, ...]) -> None:
-    assert shared_cap(1, "arm", "sub", "me", "a") is not shared_cap(1, *other)
+@pytest.mark.parametrize("other", [{"conn_id": "other"}, {"client_id": "other"}])
+def test_another_connection_or_principal_has_its_own(factory: Factory, other: dict[str, Any]) -> None:
+    emulator = factory(SCENARIO)
+    connection = connection_to(emulator, max_requests_per_second=0.5)
+    for each in (connection, replace(connection, **other)):
+        for _ in range(3):
+            talk(each, lambda client: client.check_factory())
+    assert len(emulator.journal) == 6
+    assert elapsed() == pytest.approx(4 + 4)
 
 
 def test_a_connection_that_says_another_number_now_holds_its_older_clients_to_it(factory: Factory) -> None:

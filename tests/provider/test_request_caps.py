@@ -119,6 +119,14 @@ def test_the_hooks_of_a_connection_share_what_it_allows(
     assert watched.seconds == pytest.approx(4)
 
 
+def test_the_hooks_of_a_task_share_its_cap(factory: Start) -> None:
+    watched = Watched(factory(FAMILY))
+    operator = AdfCancelPipelineRunOperator(task_id="cancel", run_ids="lone", max_requests_per_second=0.5)
+    for _ in range(3):
+        operator.hook.get_pipeline_run("lone")
+    assert watched.seconds == pytest.approx(4)
+
+
 @pytest.mark.parametrize(("operator", "scenario", "parameters"), OPERATORS)
 def test_a_task_on_a_worker_holds_to_its_cap_in_all_that_it_does(
     factory: Start, operator: Any, scenario: dict[str, Any], parameters: dict[str, Any]
