@@ -43,8 +43,8 @@ class AdfRunsHook(BaseHook):
     :param factory_name: instead of the connection's.
     :param max_requests_per_second: send at most this many, to leave room for others; instead of the
         connection's, which all its clients in this process share. All clients of this hook share this one,
-        with or without ``with``, and nobody else does; a ``Cap`` is shared by all the hooks that are given
-        it.
+        with or without ``with``, and nobody else does; a ``Cap`` of ``adf.pacing`` is shared by all hooks
+        that are given it.
     :param gate: may be closed to stop all writes, as a killed task does.
     """
 
