@@ -61,6 +61,7 @@ def spec() -> Spec | None:
 def fresh_pacers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget what is known of other tests' factories: a port, and with it a principal, may come again."""
     monkeypatch.setattr(pacing, "_pacers", {})
+    monkeypatch.setattr(pacing, "_caps", {})
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from airflow_provider_adfruns._airflow import task_state
 from airflow_provider_adfruns._lazily import Lazily
 from airflow_provider_adfruns.adf import errors
 from airflow_provider_adfruns.adf.errors import AdfRunsError, WaitTimedOut
+from airflow_provider_adfruns.adf.pacing import Cap
 from airflow_provider_adfruns.adf.pause import pause
 from airflow_provider_adfruns.triggers.loading import load
 
@@ -58,6 +59,7 @@ class _WatchTrigger(BaseTrigger):
     :param poll_interval: seconds between looks.
     :param deadline: in the service's time, ISO 8601; a restart of the triggerer does not move it.
     :param cancel_on_kill: the operator's parameter; None where the task has not started what it watches.
+    :param max_requests_per_second: the task's own; None for the connection's, which is shared.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class _WatchTrigger(BaseTrigger):
         poll_interval: float,
         deadline: str,
         cancel_on_kill: bool | None = None,
+        max_requests_per_second: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.azure_data_factory_conn_id = azure_data_factory_conn_id
@@ -77,6 +80,8 @@ class _WatchTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.deadline = deadline
         self.cancel_on_kill = cancel_on_kill
+        self.max_requests_per_second = max_requests_per_second
+        self._cap = Cap.of(max_requests_per_second)
 
     @abstractmethod
     def watched(self) -> dict[str, Any]:
@@ -105,6 +110,7 @@ class _WatchTrigger(BaseTrigger):
             "poll_interval": self.poll_interval,
             "deadline": self.deadline,
             "cancel_on_kill": self.cancel_on_kill,
+            "max_requests_per_second": self.max_requests_per_second,
             **self.watched(),
         }
 
@@ -118,6 +124,7 @@ class _WatchTrigger(BaseTrigger):
             self.azure_data_factory_conn_id,
             resource_group_name=self.resource_group_name,
             factory_name=self.factory_name,
+            max_requests_per_second=self._cap,
         )
 
     async def on_kill(self) -> None:
