@@ -10,7 +10,7 @@ PYTEST := -m pytest -n auto --dist loadfile
 CODE := airflow_provider_adfruns tests example_dags demo stack benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-oldest test-beside wheel chaos cancels contract demo up live live-oldest soak docs bench format clean
+.PHONY: help install check test test-oldest test-beside wheel chaos cancels contract demo up live live-oldest soak docs bench throttling watching format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,7 @@ test: $(READY) ## the whole test suite
 	$(BIN)/python $(PYTEST)
 
 test-oldest: .oldest/.ready ## all that talks to Airflow or the SDK, on the oldest of everything supported
-	.oldest/bin/python $(PYTEST) tests/adf tests/batch tests/provider tests/chaos
+	.oldest/bin/python $(PYTEST) tests/adf tests/batch tests/provider tests/cancels tests/chaos
 
 .oldest/.ready: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv .oldest
@@ -105,6 +105,12 @@ docs: .docs/.ready ## build the documentation into site/; a link that leads nowh
 bench: $(READY) ## what importing and discovering the provider cost
 	$(BIN)/python -m benchmarks.import_time
 	$(BIN)/python -m benchmarks.discovery_time
+
+throttling: $(READY) ## 5,000 reruns against limits, and four processes that share one; some 2 minutes
+	$(BIN)/python -m benchmarks.throttling
+
+watching: $(READY) ## what watching 1,000 cancelling runs for ten minutes costs; some 2 minutes
+	$(BIN)/python -m benchmarks.watching
 
 format: $(READY) ## let ruff format and mend
 	$(BIN)/ruff check --fix $(CODE)

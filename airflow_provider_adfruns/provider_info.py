@@ -105,7 +105,7 @@ def get_provider_info() -> dict[str, Any]:
                     ),
                     "max_requests_per_second": _text(
                         "Requests a second",
-                        "At most this many, to leave room for others; empty: ARM's limits.",
+                        "At most this many, by all work of a process together; empty: ARM's limits.",
                     ),
                     "connect_timeout": _text(
                         "Connect timeout", "Seconds that one attempt may take to connect; 10 if empty."

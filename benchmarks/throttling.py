@@ -1,7 +1,8 @@
 """What throttling costs: how long many reruns take against a service's limits, and how many it refuses.
 
-Run as ``python -m benchmarks.throttling``; it takes about two minutes. First one process reruns 5,000 windows
-on a clock that only its waits move; then four processes of one principal share its bucket in real time.
+Run as ``python -m benchmarks.throttling``, which is ``make throttling``; it takes about two minutes and ends
+non-zero if a demanded figure is broken. First one process reruns 5,000 windows on a clock that only its waits
+move; then four processes of one principal share its bucket in real time.
 """
 
 from __future__ import annotations
@@ -13,25 +14,32 @@ import sys
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adfruns.adf.client import FactoryClient
 from airflow_provider_adfruns.adf.identity import FactoryConnection, read_connection
 from airflow_provider_adfruns.adf.pacing import READS, WRITES, Limit, Pacer
-from airflow_provider_adfruns.adf.pause import elapsed, moving
+from airflow_provider_adfruns.adf.pause import moving
+from airflow_provider_adfruns.batch.rerun import plan_rerun
+from airflow_provider_adfruns.batch.selection import select_windows
+from airflow_provider_adfruns.batch.submit import Rules, Submission
 from airflow_provider_adfruns.emulator import AdfEmulator
+from benchmarks.demands import Demand, exit_status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from airflow_provider_adfruns.emulator import JournalEntry
 
 WINDOWS = 5000
 BURST = 200
-_AT_ONCE = 8
 _SHARED_SECONDS = 45.0
 _PROCESSES = 4
 _WORKER = "--worker"
+_OFF_BEST_AS_TOLD, _REFUSED_AS_TOLD = 0.03, 0.005
+_OFF_BEST_HALF, _REFUSED_HALF = 0.15, 0.03
+_LEAST_OF_LIMIT, _LEAST_SHARE, _REFUSED_SHARED = 0.90, 0.15, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,23 +101,17 @@ async def rerun_all(
     seconds: float | None = None,
     ready: Callable[[], None] = lambda: None,
 ) -> None:
-    """Send a rerun for each run, a few at a time.
+    """Plan and submit the reruns of these runs' windows, as the operator does.
 
     :param seconds: begin no more after so many; default when all are sent.
-    :param ready: called when the client is open, before the first rerun.
+    :param ready: called when all is planned, before the first rerun.
     """
-    todo = iter(run_ids)
     async with FactoryClient(connection, pacer=pacer) as client:
+        selection = select_windows("minutely", run_ids=run_ids)
+        report = await plan_rerun(client, selection, None, max_windows=len(run_ids), dry_run=False)
         ready()
-        end = None if seconds is None else elapsed() + seconds
-
-        async def work() -> None:
-            for run_id in todo:
-                if end is not None and elapsed() > end:
-                    return
-                await client.rerun_trigger_run("minutely", run_id)
-
-        await asyncio.gather(*(work() for _ in range(_AT_ONCE)))
+        deadline = None if seconds is None else await client.now() + timedelta(seconds=seconds)
+        await Submission(client, report, Rules(deadline=deadline)).run()
 
 
 def paced(windows: int, believed: Limit, allowed: Limit) -> Figures:
@@ -135,6 +137,7 @@ def shared() -> tuple[Figures, list[int]]:
     """Let several processes of one principal rerun windows at once, in real time.
 
     :return: the figures of all together, and how many reruns of each process were carried out.
+    :raises ChildProcessError: one of them has failed, so that the figures say nothing.
     """
     with AdfEmulator(scenario(WINDOWS, WRITES)) as emulator, ExitStack() as stack:
         run_ids = [run["triggerRunId"] for run in emulator.trigger_runs("minutely")]
@@ -154,8 +157,8 @@ def shared() -> tuple[Figures, list[int]]:
             worker.stdout.readline()
         for worker in workers:
             _tell(worker, "go")
-        for worker in workers:
-            worker.wait()
+        if any(worker.wait() for worker in workers):
+            raise ChildProcessError("a process has failed; what it said stands above")
         done = {entry.subject for entry in emulator.journal if entry.effect is not None}
         return figures(emulator.journal), [len(done.intersection(part)) for part in parts]
 
@@ -178,30 +181,62 @@ def _work() -> None:
     asyncio.run(rerun_all(connection, task["run_ids"], Pacer(), seconds=_SHARED_SECONDS, ready=ready))
 
 
-def main() -> None:
-    """Print the figures beside the best that the limits allow."""
-    if _WORKER in sys.argv:
-        _work()
-        return
+def one_process() -> Iterator[Demand]:
+    """Rerun many windows at two rates, with a client that was told the limits, and one told twice as much."""
     for rate in (50, 200):
-        for share, name in ((1.0, "as the client was told"), (0.5, "half of what it was told")):
+        for share, name, off, refused in (
+            (1.0, "as the client was told", _OFF_BEST_AS_TOLD, _REFUSED_AS_TOLD),
+            (0.5, "half of what it was told", _OFF_BEST_HALF, _REFUSED_HALF),
+        ):
             allowed = Limit(BURST, rate * share)
             found = paced(WINDOWS, Limit(BURST, rate), allowed)
             best = (WINDOWS - BURST) / allowed.per_second
+            case = f"{WINDOWS} reruns at {rate}/s, the service allows {name}"
             print(
-                f"{WINDOWS} reruns at {rate}/s, the service allows {name}: {found.seconds:.1f} s,"
-                f" {found.seconds / best - 1:+.1%} of {best:.1f} s; {found.refused_share:.2%} answered 429",
+                f"{case}: {found.seconds:.1f} s, {found.seconds / best - 1:+.1%} of {best:.1f} s;"
+                f" {found.refused_share:.2%} answered 429",
                 flush=True,
             )
-    found, parts = shared()
+            yield Demand(f"{case}: carried out", found.done, least=WINDOWS, most=WINDOWS, form=".0f")
+            yield Demand(f"{case}: off the best time", found.seconds / best - 1, least=-off, most=off)
+            yield Demand(f"{case}: answered 429", found.refused_share, most=refused)
+
+
+def four_processes() -> Iterator[Demand]:
+    """Let processes that cannot talk to each other share a principal's limit."""
+    yield from shared_demands(*shared())
+
+
+def shared_demands(found: Figures, parts: Sequence[int]) -> Sequence[Demand]:
+    """Tell what processes of one principal have done, and what is demanded of it.
+
+    :param parts: how many reruns of each process were carried out.
+    """
+    case = f"{len(parts)} processes of one principal"
     most = WRITES.burst + WRITES.per_second * found.seconds
     print(
-        f"{_PROCESSES} processes of one principal, {found.seconds:.0f} s: {found.done} reruns,"
-        f" {found.done / most:.0%} of the limit; shares"
+        f"{case}, {found.seconds:.0f} s: {found.done} reruns, {found.done / most:.0%} of the limit; shares"
         f" {', '.join(f'{part / found.done:.0%}' for part in parts)};"
-        f" {found.refused_share:.2%} answered 429"
+        f" {found.refused_share:.2%} answered 429",
+        flush=True,
     )
+    return [
+        Demand(f"{case}: of the limit", found.done / most, least=_LEAST_OF_LIMIT),
+        Demand(f"{case}: the smallest share", min(parts) / found.done, least=_LEAST_SHARE),
+        Demand(f"{case}: answered 429", found.refused_share, most=_REFUSED_SHARED),
+    ]
+
+
+CASES: tuple[Callable[[], Iterator[Demand]], ...] = (one_process, four_processes)
+
+
+def main() -> int:
+    """Print the figures beside the best that the limits allow. :return: 0 if all are as demanded."""
+    return exit_status([demand for case in CASES for demand in case()])
 
 
 if __name__ == "__main__":
-    main()
+    if _WORKER in sys.argv:
+        _work()
+    else:
+        sys.exit(main())

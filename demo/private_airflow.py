@@ -24,12 +24,17 @@ class PrivateAirflow:
     def __init__(self) -> None:
         HOME.mkdir(exist_ok=True)
         # Airflow reads these when it is first imported, which happens below.
+        for name in [each for each in os.environ if each.startswith("AIRFLOW")]:  # another Airflow's
+            del os.environ[name]
         os.environ |= {
             "AIRFLOW_HOME": str(HOME),
             "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{HOME}/airflow.db",
             "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
+            # All that is talked to is on this machine.
+            "NO_PROXY": "*",
+            "no_proxy": "*",
         }
         self.log = HOME / "airflow.log"
         self.version = ""

@@ -230,7 +230,7 @@ STORIES = (
         lambda emulator: strip(emulator, "report_hourly"),
         stuck_windows,
         recovery_checks,
-        dict.fromkeys(("cancel_waiting", "wait_until_cancelled", "rerun"), "success"),
+        dict.fromkeys(("cancel_waiting", "is_there_anything", "wait_until_cancelled", "rerun"), "success"),
         lambda emulator, due: window_lines(emulator, due, "report_hourly"),
     ),
     Story(

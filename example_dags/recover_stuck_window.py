@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from airflow.sdk import dag
+from airflow.sdk import dag, task
 
 from airflow_provider_adfruns.operators.cancel import AdfCancelWaitingTriggerRunOperator
 from airflow_provider_adfruns.operators.rerun import AdfRerunTumblingWindowRunsOperator
@@ -20,7 +20,13 @@ def recover_stuck_window() -> None:
         window_end="{{ (dag_run.run_after - macros.timedelta(hours=6)).isoformat() }}",
         on_running="skip",  # a window that runs is not stuck
         wait_for_completion=False,
+        retries=0,  # a second try would leave to nobody what the first has cancelled
     )
+
+    @task.short_circuit
+    def is_there_anything(run_ids: list[str]) -> bool:
+        return bool(run_ids)  # in a quiet night the rest is skipped
+
     wait = AdfCancelCompleteSensor(
         task_id="wait_until_cancelled",
         trigger_name="report_hourly",
@@ -34,7 +40,7 @@ def recover_stuck_window() -> None:
         run_ids=cancel.output["run_ids"],
         deferrable=True,
     )
-    cancel >> wait >> rerun
+    is_there_anything(cancel.output["run_ids"]) >> wait >> rerun
 
 
 recover_stuck_window()

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("api-server", "dag-processor", "scheduler", "triggerer")  # in the order of their start
-_MIGRATE_SECONDS = 120
-_START_SECONDS = 180.0
+_MIGRATE_SECONDS = 300
+_START_SECONDS = 300.0
 _END_SECONDS = 5.0
 _USER = "admin"
 
@@ -126,8 +126,7 @@ def _environment(
         }
         for name, folder in dag_folders.items()
     ]
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW")}
-    return inherited | {
+    return _inherited() | {
         "PYTHONPATH": str(ROOT),  # the code of this clone, whatever is installed
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{ui}",
@@ -137,6 +136,7 @@ def _environment(
         "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_urlsafe(64),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{ui}/execution/",
         "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",  # no process asks DNS
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PARALLELISM": "4",  # each is a process from the start
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
@@ -151,14 +151,31 @@ def _environment(
     }
 
 
+def _inherited() -> dict[str, str]:
+    """Return one's own environment, without what would lead Airflow away from what runs here.
+
+    That is another Airflow's settings, those of PostgreSQL's clients, and proxies: all that it talks to is on
+    this machine.
+    """
+    others = ("AIRFLOW", "PG")
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(others) and not key.lower().endswith("_proxy")
+    }
+
+
 def _migrate(environment: Mapping[str, str], logs: Path) -> None:
     command = [sys.executable, "-m", "airflow", "db", "migrate"]
-    done = subprocess.run(  # noqa: S603 - our own command
-        command, env=environment, capture_output=True, text=True, timeout=_MIGRATE_SECONDS, check=False
-    )
-    (logs / "migrate.log").write_text(done.stdout + done.stderr, encoding="utf-8")
-    if done.returncode != 0:
-        raise StackError(f"airflow db migrate has failed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+    log = logs / "migrate.log"
+    try:
+        with log.open("wb") as out:
+            subprocess.run(  # noqa: S603 - our own command
+                command, env=environment, stdout=out, stderr=out, timeout=_MIGRATE_SECONDS, check=True
+            )
+    except subprocess.SubprocessError as error:
+        said = log.read_text(encoding="utf-8", errors="replace")[-6000:]
+        raise StackError(f"airflow db migrate has failed: {error}\n{said}") from None
 
 
 def _end(services: Mapping[str, Service]) -> None:

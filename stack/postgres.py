@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stack.processes import Service, StackError, until
+from stack.processes import Service, StackError, run_as, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _DEBIAN = Path("/usr/lib/postgresql")
 _START_SECONDS = 60.0
 _END_SECONDS = 10.0
+_PLACE_FOR_ALL = "/tmp"  # noqa: S108 - the folder in it has a name that nobody can guess, and is private
+_LONGEST_PLACE = 60
 # Its data is thrown away in the end, so nothing needs to reach the disk.
 _SETTINGS = {
     "listen_addresses": "",
@@ -31,12 +33,31 @@ _SETTINGS = {
 
 
 def programs() -> Path | None:
-    """Return the folder of the server's programs, of the newest version, or None."""
+    """Return the folder of the server's programs, of the newest version, or None.
+
+    None as well where one may not run them: the server refuses root, and root may not become somebody else in
+    every container.
+    """
     found = sorted(_DEBIAN.glob("*/bin/postgres"), key=lambda path: float(path.parts[-3]))
-    if found:
-        return found[-1].parent
     on_path = shutil.which("postgres")
-    return Path(on_path).resolve().parent if on_path else None
+    if found:
+        bin_folder = found[-1].parent
+    elif on_path:
+        bin_folder = Path(on_path).resolve().parent
+    else:
+        return None
+    return bin_folder if _may_run(bin_folder) else None
+
+
+def _may_run(bin_folder: Path) -> bool:
+    try:
+        user = _user()
+        with _folder(user):
+            command = [str(bin_folder / "postgres"), "--version"]
+            done = subprocess.run(command, cwd="/", capture_output=True, check=False, **run_as(user))  # noqa: S603
+    except (OSError, StackError):
+        return False
+    return done.returncode == 0
 
 
 @contextmanager
@@ -48,13 +69,10 @@ def postgres(bin_folder: Path, logs: Path) -> Iterator[tuple[Service, str]]:
     :return: the server, and the database's address for SQLAlchemy.
     :raises StackError: it does not start.
     """
-    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
-    # The path of a socket has room for 107 characters, so the folder is not under the clone.
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+    user = _user()
     with ExitStack() as stack:
-        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="adfruns-postgres-")))
-        user = _user()
-        if user is not None:
-            os.chown(home, *user)
+        home = stack.enter_context(_folder(user))
         data = home / "data"
         made = subprocess.run(  # noqa: S603 - the program found above
             [
@@ -65,6 +83,8 @@ def postgres(bin_folder: Path, logs: Path) -> Iterator[tuple[Service, str]]:
                 "airflow",
                 "--auth",
                 "trust",
+                "--encoding",
+                "UTF8",
                 "--no-sync",
             ],
             env=environment,
@@ -72,9 +92,7 @@ def postgres(bin_folder: Path, logs: Path) -> Iterator[tuple[Service, str]]:
             capture_output=True,
             text=True,
             check=False,
-            user=user[0] if user else None,
-            group=user[1] if user else None,
-            extra_groups=[] if user else None,
+            **run_as(user),
         )
         if made.returncode != 0:
             raise StackError(f"initdb has failed: {made.stdout}{made.stderr}")
@@ -101,6 +119,22 @@ def postgres(bin_folder: Path, logs: Path) -> Iterator[tuple[Service, str]]:
 def _createdb(bin_folder: Path, home: Path, environment: dict[str, str]) -> bool:
     command = [str(bin_folder / "createdb"), "--host", str(home), "--username", "airflow", "airflow"]
     return subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0  # noqa: S603
+
+
+@contextmanager
+def _folder(user: tuple[int, int] | None) -> Iterator[Path]:
+    """Make a folder that the server's user owns, and remove it in the end.
+
+    It is not under the clone: the path of a socket has room for 107 characters, and somebody else than root
+    may not be let in there. Neither is it where ``TMPDIR`` points to, if the same is to be feared there.
+    """
+    place = tempfile.gettempdir()
+    if user is not None or len(place) > _LONGEST_PLACE:
+        place = _PLACE_FOR_ALL
+    with tempfile.TemporaryDirectory(prefix="adfruns-postgres-", dir=place) as folder:
+        if user is not None:
+            os.chown(folder, *user)
+        yield Path(folder)
 
 
 def _user() -> tuple[int, int] | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 import psutil
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _LOOK_AGAIN_SECONDS = 0.2
 _TAIL_LINES = 30
+_PORTS = range(10_000, 32_768)  # Linux gives outgoing connections the ports above
+_PORTS_TRIED = 100
 
 _Found = TypeVar("_Found")
 
@@ -75,9 +78,7 @@ class Service:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                user=self._user[0] if self._user else None,
-                group=self._user[1] if self._user else None,
-                extra_groups=[] if self._user else None,
+                **run_as(self._user),
             )
 
     def check(self) -> None:
@@ -136,6 +137,21 @@ class Service:
         return "\n".join(found[-lines:])
 
 
+class RunAs(TypedDict):
+    """The keyword arguments of `subprocess` that say whose a process is."""
+
+    user: int | None
+    group: int | None
+    extra_groups: list[int] | None
+
+
+def run_as(user: tuple[int, int] | None) -> RunAs:
+    """Return what lets a process be of a user and his group; None leaves it one's own."""
+    if user is None:
+        return {"user": None, "group": None, "extra_groups": None}
+    return {"user": user[0], "group": user[1], "extra_groups": []}
+
+
 def _kill(processes: Iterable[psutil.Process]) -> None:
     killed = []
     for process in processes:
@@ -171,15 +187,17 @@ def until(
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports on 127.0.0.1 that nobody listens on."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Return ports on 127.0.0.1 that nobody listens on.
+
+    They are none of those that the kernel gives to outgoing connections: who is to listen may come, and come
+    again, much later.
+    """
+    found = [port for port in random.sample(_PORTS, _PORTS_TRIED) if is_free(port)][:count]
+    if len(found) < count:
+        raise StackError(
+            f"of {_PORTS_TRIED} ports on 127.0.0.1 only {len(found)} are free; {count} are needed"
+        )
+    return found
 
 
 def is_free(port: int) -> bool:

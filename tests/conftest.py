@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from airflow_provider_adfruns.adf import pacing
 from airflow_provider_adfruns.adf.identity import read_connection
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.adf.identity import FactoryConnection
     from tests.contract.spec import Spec
 
+# Whoever runs the tests may have set up an Airflow, a sign-in or a proxy, which would mean something here.
+for _name in [*os.environ]:
+    if _name.startswith(("AIRFLOW", "AZURE_")) or _name.lower().endswith("_proxy"):
+        del os.environ[_name]
+
 # Airflow reads these when it is first imported, which happens after this file.
 _HOME = tempfile.TemporaryDirectory(prefix="adfruns-tests-")
 Path(_HOME.name, "dags").mkdir()
@@ -32,6 +38,10 @@ os.environ |= {
     "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME.name}/airflow.db",
 }
+
+# Properties are held without a clock: how long an example takes depends on what else the machine does.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 CONN_ID = "azure_data_factory_default"
 
@@ -51,6 +61,7 @@ def spec() -> Spec | None:
 def fresh_pacers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget what is known of other tests' factories: a port, and with it a principal, may come again."""
     monkeypatch.setattr(pacing, "_pacers", {})
+    monkeypatch.setattr(pacing, "_caps", {})
 
 
 @pytest.fixture

@@ -15,8 +15,7 @@ from airflow_provider_adfruns.adf.errors import (
     OutcomeUnknown,
     UnexpectedAnswer,
 )
-from airflow_provider_adfruns.adf.pacing import Bucket, Limit, Pacer, shared_pacer
-from airflow_provider_adfruns.adf.pause import elapsed, pause
+from airflow_provider_adfruns.adf.pacing import shared_cap, shared_pacer
 from airflow_provider_adfruns.adf.queries import pages
 from airflow_provider_adfruns.adf.sharing import shared_client
 from airflow_provider_adfruns.adf.tally import Tally
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_adfruns.adf.gate import WriteGate
     from airflow_provider_adfruns.adf.identity import FactoryConnection
+    from airflow_provider_adfruns.adf.pacing import Cap, Pacer
     from airflow_provider_adfruns.adf.queries import RunFilter
 
 _ANSWERS_KEPT = 500
@@ -45,18 +45,22 @@ class FactoryCalls:
         *,
         trouble_budget_seconds: float | None = None,
         pacer: Pacer | None = None,
+        cap: Cap | None = None,
         gate: WriteGate | None = None,
     ) -> None:
         self.connection = connection
         self.answers: deque[Answer] = deque(maxlen=_ANSWERS_KEPT)
-        cap = connection.max_requests_per_second
-        self._cap = None if cap is None else Bucket(Limit(1, cap))
-        principal = connection.client_id or connection.conn_id
-        shared = shared_pacer(connection.arm_endpoint, connection.address.subscription_id, principal)
+        principal = (
+            connection.arm_endpoint,
+            connection.address.subscription_id,
+            connection.client_id or connection.conn_id,
+        )
+        if cap is None and connection.max_requests_per_second is not None:
+            cap = shared_cap(connection.max_requests_per_second, *principal, connection.conn_id)
         if trouble_budget_seconds is None:
             trouble_budget_seconds = connection.trouble_budget_seconds
         self.tally = Tally()
-        self._sending = (pacer or shared, trouble_budget_seconds, gate, self.tally)
+        self._sending = (pacer or shared_pacer(*principal), cap, trouble_budget_seconds, gate, self.tally)
         self._exit = AsyncExitStack()
         self._sdk: Any = None  # azure's types would be imported with it
         self._client: Any = None
@@ -139,8 +143,6 @@ class FactoryCalls:
             self.answers.append(Answer.of(action, response.http_response))
 
         options = {"cls": _body_of, "caller": self._caller, "raw_response_hook": keep, **options}
-        while self._cap is not None and (wait := self._cap.take(elapsed())) > 0:
-            await pause(wait)
         try:
             answer = await operation(address.resource_group_name, address.factory_name, *arguments, **options)
         except self._sdk.AzureError as error:

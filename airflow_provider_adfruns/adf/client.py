@@ -27,8 +27,8 @@ class FactoryClient(FactoryCalls):
     """Talk to one factory; an async context manager.
 
     Clients that are open on one event loop and sign in alike share the SDK's client, and so its credential,
-    token and connections; the last one closes them. Pacing, time budget and the service's time are each
-    client's own.
+    token and connections; the last one closes them. Cap, time budget and the service's time are each
+    client's own matter.
 
     Every method raises ``ConnectionProblem`` when the factory cannot be talked to, ``FactoryNotFound`` when
     there is none, and ``UnexpectedAnswer`` for what it does not understand.
@@ -39,6 +39,9 @@ class FactoryClient(FactoryCalls):
         repeated: it raises ``OutcomeUnknown``. Default the connection's.
     :param pacer: for a principal whose limits are not the documented ones, to be shared by all its clients;
         default this process's own for the principal in its subscription.
+    :param cap: at most so many requests a second, of all clients that are given it; each attempt counts, and
+        each page. Default, and not beside it: the connection's ``max_requests_per_second``, which all clients
+        of the connection in this process share.
     :param gate: may be closed to stop all writes, which then raise ``WritesStopped``.
 
     ``tally`` counts what became of its requests. ``answers`` are the latest 500 answers, oldest first, with

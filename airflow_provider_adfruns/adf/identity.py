@@ -17,6 +17,7 @@ from airflow_provider_adfruns.adf.names import (
     check_resource_group_name,
     check_subscription_id,
 )
+from airflow_provider_adfruns.adf.pacing import check_rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,6 +64,8 @@ class FactoryAddress:
 class FactoryConnection:
     """Everything needed to reach one factory; its ``repr`` holds no secret.
 
+    :param max_requests_per_second: what a client holds to that is given no cap of its own; None for ARM's
+        limits alone.
     :param connect_timeout_seconds: how long one attempt may take to connect.
     :param read_timeout_seconds: how long one attempt may wait for more of the answer.
     :param trouble_budget_seconds: how long one request may be repeated through trouble.
@@ -119,7 +122,6 @@ def read_connection(
     extra: Mapping[str, Any],
     resource_group_name: str | None = None,
     factory_name: str | None = None,
-    max_requests_per_second: float | None = None,
 ) -> FactoryConnection:
     """Read the fields of an Airflow connection of type ``adf_runs`` or ``azure_data_factory``.
 
@@ -129,7 +131,6 @@ def read_connection(
     :param extra: the connection's extra fields, with or without the official provider's legacy prefix.
     :param resource_group_name: instead of the connection's own.
     :param factory_name: instead of the connection's own.
-    :param max_requests_per_second: instead of the connection's own; None for ARM's limits alone.
     :raises InvalidInput: names the field, what was expected and what to do.
     """
 
@@ -183,9 +184,7 @@ def read_connection(
         client_secret=password if authentication is Authentication.CLIENT_SECRET else None,
         ca_bundle=_check_ca_bundle(value("ca_bundle")),
         is_private_authority=private_authority is not None,
-        max_requests_per_second=_check_rate(
-            value("max_requests_per_second") if max_requests_per_second is None else max_requests_per_second
-        ),
+        max_requests_per_second=_check_rate(value("max_requests_per_second")),
         connect_timeout_seconds=seconds("connect_timeout", CONNECT_TIMEOUT_SECONDS),
         read_timeout_seconds=seconds("read_timeout", READ_TIMEOUT_SECONDS),
         trouble_budget_seconds=seconds("trouble_budget", TROUBLE_BUDGET_SECONDS),
@@ -281,17 +280,14 @@ def _check_authority(authority: str | None) -> str | None:
     return f"https://{parts.netloc}"
 
 
-def _check_rate(rate: str | float | None) -> float | None:
+def _check_rate(rate: str | None) -> float | None:
+    if rate is None:
+        return None
     try:
-        found = None if rate is None else float(rate)
+        found: object = float(rate)
     except ValueError:
-        found = 0.0
-    if found is not None and not 0 < found < math.inf:
-        raise InvalidInput(
-            f"max_requests_per_second: {rate!r} is not possible. Expected a number above zero, or nothing for"
-            " the service's own limits."
-        )
-    return found
+        found = rate
+    return check_rate(found)
 
 
 def _check_seconds(conn_id: str, name: str, given: str | None, default: float) -> float:

@@ -1,16 +1,19 @@
-"""How fast requests may follow one another: ARM's token buckets as the client believes them; sends nothing.
+"""How fast requests may follow one another: ARM's token buckets as believed, and users' caps; sends nothing.
 
 Azure Resource Manager gives each principal in a subscription a bucket of requests (documented: reads 250 and
 25 a second, writes 200 and 10 a second), says in ``x-ms-ratelimit-remaining-subscription-*`` what is left,
 and answers 429 with ``Retry-After`` when it is empty. One pacer serves all work of a process on one
-subscription and principal, so that its tasks share the bucket instead of racing for it.
+subscription and principal, so that its tasks share the bucket instead of racing for it. A cap, to leave room
+for others, holds beside it for whoever shares that: all work of a process on a connection, or one task.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass, field
 
+from airflow_provider_adfruns.adf.errors import InvalidInput
 from airflow_provider_adfruns.adf.pause import elapsed, pause
 
 _SLOWER = 0.8
@@ -70,13 +73,19 @@ class Bucket:
         self.pace = min(1.0, self.pace * _FASTER_PER_SECOND**passed)
         self._seen_at = now
 
-    def take(self, now: float) -> float:
-        """Take a token if there is one. :return: 0 if so, else the seconds after which to ask again."""
+    def wait(self, now: float) -> float:
+        """Return 0 if there is a token, else the seconds after which to ask again."""
         self.refill(now)
         if self.tokens > 1 - _ROUNDING:
-            self.tokens -= 1
             return 0.0
         return (1 - self.tokens) / (self.limit.per_second * self.pace)
+
+    def take(self, now: float) -> float:
+        """Take a token if there is one. :return: 0 if so, else the seconds after which to ask again."""
+        wait = self.wait(now)
+        if wait <= 0:
+            self.tokens -= 1
+        return wait
 
     def told(self, remaining: float, under_way: int, now: float) -> None:
         """Believe the service when it says that less is left than was thought.
@@ -93,6 +102,53 @@ class Bucket:
         self.pace = max(_SLOWEST, self.pace * _SLOWER)
 
 
+_caps_lock = threading.Lock()  # one for all: an operator is copied with its cap, and no lock can be
+
+
+@dataclass(slots=True)
+class Cap:
+    """At most so many requests a second, reads and writes, for all the clients that hold it; no burst.
+
+    :param per_second: how many, above zero.
+    :raises InvalidInput: for anything else.
+    """
+
+    per_second: float
+    _bucket: Bucket = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._bucket = Bucket(Limit(1, check_rate(self.per_second)))
+
+    @staticmethod
+    def of(rate: float | Cap | None) -> Cap | None:
+        """Return a cap of its own for a number, a cap as it is, and None for none.
+
+        :param rate: requests a second.
+        """
+        return rate if rate is None or isinstance(rate, Cap) else Cap(rate)
+
+    def take(self, now: float) -> float:
+        """Let one request leave if it may. :return: 0 if so, else the seconds after which to ask again."""
+        with _caps_lock:
+            return self._bucket.take(now)
+
+    def change(self, per_second: float) -> None:
+        """Hold to another number from here on, for everyone who has this cap."""
+        with _caps_lock:
+            self.per_second = per_second
+            self._bucket.limit = Limit(1, per_second)
+
+
+def check_rate(rate: object) -> float:
+    """Return how many requests a second may leave. :raises InvalidInput: unless it is above zero."""
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
+        raise InvalidInput(
+            f"max_requests_per_second: {rate!r} is not possible. Expected a number above zero, or nothing for"
+            " the service's own limits."
+        )
+    return float(rate)
+
+
 class Pacer:
     """Says when the next request may leave; for any number of tasks, event loops and threads of a process.
 
@@ -106,18 +162,29 @@ class Pacer:
         self._under_way = {False: 0, True: 0}
         self._closed_until = 0.0
 
-    async def admit(self, *, write: bool) -> None:
-        """Wait until a request may leave; ``answered`` is to follow."""
+    async def admit(self, *, write: bool, cap: Cap | None = None) -> float:
+        """Wait until a request may leave; ``answered`` is to follow.
+
+        :param cap: is to allow it, too, in the same moment: what it has let pass must not gather behind a
+            closed gate.
+        :return: the seconds that the service's limits have cost; what the cap has cost is not counted.
+        """
+        bucket, waited = self._buckets[write], 0.0
         while True:
             with self._lock:
                 now = elapsed()
                 wait = self._closed_until - now
                 if wait <= 0:
-                    wait = self._buckets[write].take(now)
+                    wait = bucket.wait(now)
+                is_for_service = wait > 0
+                if not is_for_service and cap is not None:
+                    wait = cap.take(now)
                 if wait <= 0:
+                    bucket.take(now)
                     self._under_way[write] += 1
-                    return
+                    return waited
             await pause(wait)
+            waited += is_for_service * (elapsed() - now)
 
     def answered(self, *, write: bool) -> None:
         """Note that an admitted request is under way no more, however it ended."""
@@ -139,7 +206,8 @@ class Pacer:
 
 
 _pacers: dict[tuple[str, ...], Pacer] = {}
-_pacers_lock = threading.Lock()
+_caps: dict[tuple[str, ...], Cap] = {}
+_shared_lock = threading.Lock()
 
 
 def shared_pacer(*principal: str) -> Pacer:
@@ -148,5 +216,17 @@ def shared_pacer(*principal: str) -> Pacer:
     :param principal: whatever tells one bucket of the service from another: endpoint, subscription,
         principal.
     """
-    with _pacers_lock:
+    with _shared_lock:
         return _pacers.setdefault(principal, Pacer())
+
+
+def shared_cap(per_second: float, *connection: str) -> Cap:
+    """Return this process's one cap for a connection.
+
+    :param per_second: what the connection says now: holds also for those who read it when it said otherwise.
+    :param connection: what its principal has a pacer by, and its id.
+    """
+    with _shared_lock:
+        cap = _caps.setdefault(connection, Cap(per_second))
+    cap.change(per_second)
+    return cap

@@ -31,8 +31,8 @@ class _Moved:
                     self.seconds = end
                 else:
                     await asyncio.sleep(0)
-        finally:
-            self.ends.remove(end)  # else nobody would move the clock past the end of a wait that was cut off
+        finally:  # a wait may be cancelled, and whoever waits longer would wait for its end forever
+            self.ends.remove(end)
 
 
 _moved: list[_Moved] = []

@@ -21,6 +21,7 @@ from airflow_provider_adfruns.adf.identity import FactoryConnection, open_creden
 from airflow_provider_adfruns.adf.refusals import translate, unknown
 from airflow_provider_adfruns.adf.transport import (
     Caller,
+    EndpointPolicy,
     LoopbackPrincipalPolicy,
     RepeatPolicy,
     WirePolicy,
@@ -91,7 +92,8 @@ def build(connection: FactoryConnection) -> tuple[DataFactoryManagementClient, A
 
     The SDK's own retry and redirect policies are left out: the first repeats writes, the second could carry a
     token to another host. So is its registration policy, which changes the subscription, and its logging
-    policy, which would bury the task's own log. Each call takes an option ``caller``, on whose behalf it
+    policy, which would bury the task's own log. What the SDK follows by itself, a list's ``nextLink``, stays
+    at the endpoint. Each call takes an option ``caller``, on whose behalf it
     travels.
 
     :raises ValueError: from azure-identity, when the credential's fields do not fit together.
@@ -111,6 +113,7 @@ def build(connection: FactoryConnection) -> tuple[DataFactoryManagementClient, A
         policies.ProxyPolicy(),
         RepeatPolicy(),
         policies.CustomHookPolicy(),
+        EndpointPolicy(connection.arm_endpoint, connection.conn_id),
         authentication,
         policies.ContentDecodePolicy(),
         policies.DistributedTracingPolicy(),

@@ -25,6 +25,7 @@ from azure.core.exceptions import (
 )
 from azure.core.pipeline.policies import AsyncHTTPPolicy, SansIOHTTPPolicy
 
+from airflow_provider_adfruns.adf.errors import UnexpectedAnswer
 from airflow_provider_adfruns.adf.pause import elapsed, pause
 from airflow_provider_adfruns.adf.tally import Tally
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from azure.core.pipeline import PipelineRequest, PipelineResponse
 
     from airflow_provider_adfruns.adf.gate import WriteGate
-    from airflow_provider_adfruns.adf.pacing import Pacer
+    from airflow_provider_adfruns.adf.pacing import Cap, Pacer
 
 _FIRST_WAIT_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 20.0
@@ -40,6 +41,7 @@ _LONGEST_WAIT_SECONDS = 20.0
 _SENT = "adf_sent"
 _CALLER = "adf_caller"
 
+_PORTS = {"https": 443, "http": 80}
 _UNAUTHORIZED = 401
 _TOO_MANY_REQUESTS = 429
 _THROTTLED_BUDGET_SECONDS = 900.0
@@ -139,6 +141,7 @@ class Caller:
     Goes with each call of the SDK as the option ``caller``.
 
     :param pacer: says when a request may leave.
+    :param cap: has a say in it, too.
     :param budget_seconds: how much time one request may spend on failed attempts and the waits between;
         waiting for throttling to end has a budget of its own.
     :param gate: asked as the last thing before a write leaves, at each attempt.
@@ -147,6 +150,7 @@ class Caller:
     """
 
     pacer: Pacer
+    cap: Cap | None
     budget_seconds: float
     gate: WriteGate | None
     tally: Tally = field(default_factory=Tally)
@@ -196,9 +200,8 @@ class RepeatPolicy(AsyncHTTPPolicy[Any, Any]):
         has_new_token = False
         while True:
             asked_at = elapsed()
-            await caller.pacer.admit(write=write)
+            throttled += await caller.pacer.admit(write=write, cap=caller.cap)
             began = elapsed()
-            throttled += began - asked_at
             caller.tally.paused_seconds += began - asked_at
             attempt = await self._attempt(request, caller, write=write)
             if attempt.status == _UNAUTHORIZED and not has_new_token:
@@ -255,6 +258,60 @@ class WirePolicy(SansIOHTTPPolicy[Any, Any]):
     def on_response(self, request: PipelineRequest[Any], response: PipelineResponse[Any, Any]) -> None:
         """Read the Date header."""
         request.context[_CALLER].clock.observe(response.http_response.headers.get("Date"))
+
+
+class EndpointPolicy(SansIOHTTPPolicy[Any, Any]):
+    """Stand before authentication: a request that goes anywhere but to the ARM endpoint gets no token.
+
+    The SDK follows the ``nextLink`` of a list's page wherever it points.
+
+    :param endpoint: the connection's ARM endpoint.
+    :param conn_id: the connection's id, for the message.
+    """
+
+    def __init__(self, endpoint: str, conn_id: str) -> None:
+        super().__init__()
+        self._endpoint, self._conn_id = endpoint, conn_id
+
+    def on_request(self, request: PipelineRequest[Any]) -> None:
+        """See where the request goes.
+
+        :raises UnexpectedAnswer: if that is another scheme, host or port; nothing of it is sent.
+        """
+        url = request.http_request.url
+        if is_at(self._endpoint, url):
+            return
+        scheme, authority = _origin(url)
+        place = f"{scheme}://{authority.rpartition('@')[2]}"  # what stands before may be a password
+        raise UnexpectedAnswer(
+            f"an answer of {self._endpoint} names {place!r} as the place to go on reading. Requests, and with"
+            " them tokens, go to the connection's endpoint alone: nothing was sent there, and nothing was"
+            " changed. Look for a proxy that changes answers; check arm_endpoint of connection"
+            f" {self._conn_id!r}."
+        )
+
+
+def is_at(endpoint: str, url: str) -> bool:
+    """Say whether an address has the scheme, host and port of an endpoint.
+
+    The texts are compared, so that it does not matter how whoever connects takes a strange one apart: the
+    host's case may differ, the scheme's own port may be left out, and there is neither name nor password.
+
+    :param endpoint: scheme and host, perhaps a port.
+    :param url: the address.
+    """
+    return _with_port(*_origin(endpoint)) == _with_port(*_origin(url))
+
+
+def _origin(url: str) -> tuple[str, str]:
+    """Return an address' scheme, and all that stands before its path."""
+    scheme, _, rest = url.partition("://")
+    return scheme.lower(), re.split("[/?#]", rest, maxsplit=1)[0].lower()
+
+
+def _with_port(scheme: str, authority: str) -> tuple[str, str]:
+    has_port = re.search(r":\d+$", authority) is not None
+    return scheme, authority if has_port else f"{authority}:{_PORTS.get(scheme, '')}"
 
 
 class LoopbackPrincipalPolicy(SansIOHTTPPolicy[Any, Any]):

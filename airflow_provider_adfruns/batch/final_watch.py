@@ -98,14 +98,27 @@ class RunsFinalWatch:
         if self._trigger_run_ids:
             await self._look_at_trigger_runs()
         now = await self._client.now()
-        self.due = due(self.memory, self._rules, now)
-        if self.due:
-            await self._tree.get([each.run.run_id for each in self.due if not each.run.is_final])
-            self.due = due(self.memory, self._rules, now)
+        self.due = []
+        await self._judge(now)
         self._unsettled = self._tree.unsettled(now)
         self.memory.runs = {run.run_id: run for run in self.runs}
         self.is_done = not self.unfinished()
         return self.is_done or bool(self.due)
+
+    async def read_rest(self) -> None:
+        """Read what looks have left to later ones, where none is to follow, and judge again.
+
+        Looks read the activities of many runs that are not final a few at a time, to save requests.
+        """
+        await self._tree.read_rest()
+        await self._judge(await self._client.now())
+
+    async def _judge(self, now: datetime) -> None:
+        """Find what is due, by runs got by themselves: a query may show them as they were before."""
+        known = {each.run.run_id for each in self.due}
+        found = [each.run for each in due(self.memory, self._rules, now)]
+        await self._tree.get([run.run_id for run in found if not (run.is_final or run.run_id in known)])
+        self.due = due(self.memory, self._rules, now)
 
     async def _look_at_trigger_runs(self) -> None:
         if self._trigger_changes is None:

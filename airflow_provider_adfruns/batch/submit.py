@@ -36,6 +36,7 @@ SETTLE_SECONDS = 30.0
 _FRUITLESS_ROUNDS = 8
 _CHUNK = 50
 _LOOK_SECONDS = 3.0
+_LOOK_AGAIN_AFTER = timedelta(seconds=5)
 _OVERLAP = timedelta(minutes=2)
 
 
@@ -152,6 +153,7 @@ class Submission:
         self._under_way: set[Window] = set()
         self._stopped: AdfRunsError | None = None
         self._is_full = False
+        self._looked_at: datetime | None = None
 
     @property
     def stopped(self) -> AdfRunsError | None:
@@ -235,6 +237,7 @@ class Submission:
         return [outcome for outcome in self._outcomes.values() if outcome.step is step]
 
     async def _look(self, *, full: bool = False) -> None:
+        self._looked_at = await self._client.now()
         await self._history.look(full=full)
         for window, outcome in self._outcomes.items():
             self._outcomes[window] = with_history(outcome, self._history.newer(outcome))
@@ -269,7 +272,11 @@ class Submission:
         self._client.tally.settled += asked
 
     async def _send_planned(self) -> None:
-        """Send what is planned, a few windows at a time, looking before each few what others have done."""
+        """Send what is planned, a few windows at a time, with an eye on what others do.
+
+        Every few seconds is often enough to look for that: queries lag as much. Where only so many windows
+        may be in flight, each few are counted anew.
+        """
         planned = sorted(
             self._at(Step.PLANNED), key=lambda each: each.window, reverse=self._rules.newest_first
         )
@@ -277,7 +284,9 @@ class Submission:
         while position < len(planned) and not await self._is_over():
             if self._rules.max_in_flight is not None:
                 await self._settle()  # what is unclear may be running, and would not be counted
-            await self._look()
+                await self._look()
+            elif self._looked_at is None or await self._client.now() - self._looked_at >= _LOOK_AGAIN_AFTER:
+                await self._look()
             room = await self._room()
             if not room:
                 return

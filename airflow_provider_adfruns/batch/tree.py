@@ -100,11 +100,26 @@ class RunTree:
             await self._list(unseen)
         else:
             await self._query_changes(self.memory.looked_at)
-        await self._search()
+        await self._search(self._to_search(await self._client.now()))
 
     async def get(self, run_ids: Sequence[str]) -> None:
         """Look at these runs by themselves, which is exact where a query lags."""
         await self._get(run_ids)
+
+    async def read_rest(self) -> None:
+        """Read the activities of every run that may have more to tell about its cancel than is known.
+
+        A query for each run that is not final and may be violated, so only where no look is to follow: looks
+        read those of many runs a few at a time, and the others when they have ended.
+        """
+        now = await self._client.now()
+        await self._search(
+            [
+                run
+                for run in self.runs
+                if may_be_violated(run, self._rules, now) and (not run.is_final or self._is_unread(run, now))
+            ]
+        )
 
     @property
     def _is_small(self) -> bool:
@@ -215,10 +230,9 @@ class RunTree:
 
     # Activities: children of a few runs, and activities that started late
 
-    async def _search(self) -> None:
-        """Read activities of runs that need it, and of a few runs those of children found by that as well."""
+    async def _search(self, todo: Sequence[WatchedRun]) -> None:
+        """Read the activities of runs, and of a few runs those of children found by that as well."""
         searched: set[str] = set()
-        todo = self._to_search(await self._client.now())
         while todo:
             searched.update(run.run_id for run in todo)
             families = await at_once(self._search_one(run) for run in todo)

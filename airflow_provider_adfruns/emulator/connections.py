@@ -18,11 +18,12 @@ _NO_LINGERING = struct.pack("ii", 1, 0)
 class Connections:
     """Open connections of one server.
 
-    ``made`` counts all there have been.
+    ``made`` counts all there have been, ``most`` those that were open at the same time.
     """
 
     def __init__(self) -> None:
         self.made = 0
+        self.most = 0
         self._transports: dict[tuple[str, int], asyncio.Transport] = {}
         self.protocol_class = self._make_protocol_class()
 
@@ -63,6 +64,7 @@ class Connections:
                 self._peer = transport.get_extra_info("peername")[:2]
                 transports[self._peer] = transport
                 connections.made += 1
+                connections.most = max(connections.most, len(connections))
 
             def connection_lost(self, exc: Exception | None) -> None:
                 """Strike the connection off."""

@@ -19,7 +19,7 @@ from airflow_provider_adfruns.emulator.held import HeldAnswers
 from airflow_provider_adfruns.emulator.scenario import load_scenario
 from airflow_provider_adfruns.emulator.scenario_past import read_cancel_words
 from airflow_provider_adfruns.emulator.service import Service
-from airflow_provider_adfruns.emulator.serving import listen, serving
+from airflow_provider_adfruns.emulator.serving import KEEP_ALIVE_SECONDS, listen, serving
 from airflow_provider_adfruns.emulator.simulation import Simulation
 from airflow_provider_adfruns.emulator.truth import Truth
 
@@ -93,6 +93,7 @@ class AdfEmulator:
                 access_log=False,
                 date_header=False,
                 server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 ssl_certfile=str(certificate / "server.pem") if certificate else None,
             )
             stack.enter_context(serving(config, listener, connections))
@@ -215,9 +216,9 @@ class AdfEmulator:
         self._held.release()
 
     @property
-    def connections(self) -> tuple[int, int]:
-        """How many connections there have been, those for tokens included, and how many are open."""
-        return self._connections.made, len(self._connections)
+    def connections(self) -> tuple[int, int, int]:
+        """Connections, those for tokens included: how many there have been, are open, were open at once."""
+        return self._connections.made, len(self._connections), self._connections.most
 
     def revoke_tokens(self, client_id: str | None = None) -> int:
         """Revoke the tokens given out so far, of one principal or of all; return how many. Needs ``tls``."""

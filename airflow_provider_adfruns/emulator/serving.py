@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 START_SECONDS = 30.0
 GRACE_SECONDS = 0.5
+KEEP_ALIVE_SECONDS = 240
+"""How long an idle connection stays open: longer than clients keep one, for a request that meets the server's
+closing it gets no answer, and of a write nobody knows then whether it was carried out."""
+
 _LOOK_AGAIN_SECONDS = 0.002
 
 

@@ -12,6 +12,7 @@ from airflow.sdk import BaseHook
 from airflow_provider_adfruns.adf.client import FactoryClient
 from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput
 from airflow_provider_adfruns.adf.identity import FactoryConnection, read_connection
+from airflow_provider_adfruns.adf.pacing import Cap
 from airflow_provider_adfruns.metrics import tell_requests
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ class AdfRunsHook(BaseHook):
     :param resource_group_name: instead of the connection's.
     :param factory_name: instead of the connection's.
     :param max_requests_per_second: send at most this many, to leave room for others; instead of the
-        connection's.
+        connection's, which all its clients in this process share. All clients of this hook share this one,
+        with or without ``with``, and nobody else does; a ``Cap`` of ``adf.pacing`` is shared by all hooks
+        that are given it.
     :param gate: may be closed to stop all writes, as a killed task does.
     """
 
@@ -56,7 +59,7 @@ class AdfRunsHook(BaseHook):
         *,
         resource_group_name: str | None = None,
         factory_name: str | None = None,
-        max_requests_per_second: float | None = None,
+        max_requests_per_second: float | Cap | None = None,
         gate: WriteGate | None = None,
     ) -> None:
         super().__init__()
@@ -64,7 +67,7 @@ class AdfRunsHook(BaseHook):
         self.azure_data_factory_conn_id = azure_data_factory_conn_id
         self.resource_group_name = resource_group_name
         self.factory_name = factory_name
-        self.max_requests_per_second = max_requests_per_second
+        self._cap = Cap.of(max_requests_per_second)
         self._runner: asyncio.Runner | None = None
         self._shared: FactoryClient | None = None
         self._entered = 0
@@ -98,7 +101,13 @@ class AdfRunsHook(BaseHook):
             extra=extra,
             resource_group_name=self.resource_group_name,
             factory_name=self.factory_name,
-            max_requests_per_second=self.max_requests_per_second,
+        )
+
+    def _client(
+        self, connection: FactoryConnection, trouble_budget_seconds: float | None = None
+    ) -> FactoryClient:
+        return FactoryClient(
+            connection, trouble_budget_seconds=trouble_budget_seconds, cap=self._cap, gate=self._gate
         )
 
     @asynccontextmanager
@@ -109,9 +118,7 @@ class AdfRunsHook(BaseHook):
             as the connection says.
         """
         connection = self._read(await self.aget_connection(self.azure_data_factory_conn_id))
-        async with FactoryClient(
-            connection, trouble_budget_seconds=trouble_budget_seconds, gate=self._gate
-        ) as client:
+        async with self._client(connection, trouble_budget_seconds) as client:
             try:
                 yield client
             finally:
@@ -137,9 +144,7 @@ class AdfRunsHook(BaseHook):
         connection = self.factory_connection()
 
         async def with_client() -> _Result:
-            async with FactoryClient(
-                connection, trouble_budget_seconds=trouble_budget_seconds, gate=self._gate
-            ) as client:
+            async with self._client(connection, trouble_budget_seconds) as client:
                 try:
                     return await work(client)
                 finally:
@@ -159,7 +164,7 @@ class AdfRunsHook(BaseHook):
         connection = self.factory_connection()
         with ExitStack() as opened:
             runner = opened.enter_context(asyncio.Runner())
-            shared = runner.run(FactoryClient(connection, gate=self._gate).__aenter__())
+            shared = runner.run(self._client(connection).__aenter__())
             opened.pop_all()  # from here on it is __exit__ that closes them
         self._runner, self._shared = runner, shared
 

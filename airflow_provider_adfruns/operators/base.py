@@ -12,6 +12,7 @@ from airflow_provider_adfruns._airflow import default_deferrable
 from airflow_provider_adfruns._lazily import Lazily
 from airflow_provider_adfruns.adf.errors import InvalidInput
 from airflow_provider_adfruns.adf.gate import WriteGate
+from airflow_provider_adfruns.adf.pacing import Cap
 from airflow_provider_adfruns.batch.selection import aware_time
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
 from airflow_provider_adfruns.killing import Killing, cancel_started, say_killed
@@ -54,8 +55,9 @@ class AdfRunsOperator(BaseOperator):
     :param deferrable: wait in the triggerer instead of on a worker; default ``[operators]
         default_deferrable``.
     :param poll_interval: seconds between looks at the runs while waiting.
-    :param max_requests_per_second: send at most this many requests a second, to leave room for others;
-        default the connection's, else ARM's limits.
+    :param max_requests_per_second: send at most this many requests a second, to leave room for others: the
+        task for itself, on the worker, deferred and when it is killed; each mapped task has its own. Default,
+        and not beside it: the connection's, which all work of a process on it shares; else ARM's limits.
     :param timeout: seconds that sending and waiting may take, default a day. Then nothing more is sent, the
         task fails, and the runs are left alone.
     :param deadline: the same as an absolute time, in the service's clock: an aware datetime or ISO 8601 with
@@ -114,8 +116,7 @@ class AdfRunsOperator(BaseOperator):
         if result_path is not None and not is_templated(result_path):
             check_result_path(result_path, "result_path")
         self.max_requests_per_second = max_requests_per_second
-        if max_requests_per_second is not None:
-            positive(max_requests_per_second, "max_requests_per_second")
+        self._cap = Cap.of(max_requests_per_second)
 
     @property
     def hook(self) -> AdfRunsHook:
@@ -127,7 +128,7 @@ class AdfRunsOperator(BaseOperator):
             self.azure_data_factory_conn_id,
             resource_group_name=self.resource_group_name,
             factory_name=self.factory_name,
-            max_requests_per_second=self.max_requests_per_second,
+            max_requests_per_second=self._cap,
             gate=gate,
         )
 
@@ -162,6 +163,7 @@ class AdfRunsOperator(BaseOperator):
             "factory_name": self.factory_name,
             "poll_interval": self.poll_interval,
             "deadline": deadline.isoformat(),
+            "max_requests_per_second": self.max_requests_per_second,
         }
 
     def link_to(self, context: Context, view: str) -> None:

@@ -90,7 +90,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         hour, or None where ``timeout`` is no longer than that.
     :param violation_tolerance: seconds after the cancel in which activities may still start, since the cancel
         takes a moment to spread; default 60; None to look at no activities. Only runs that stayed Canceling
-        for longer are looked at, which costs a query each.
+        for longer are looked at, which costs a query each; those that go on, once more before the task fails.
     :param cancel_requested_at: when the cancel was asked for: an aware datetime or ISO 8601 with an offset.
         Default: when each run became Canceling, which a look has to see. (templated)
     :param on_stuck: about stuck and violated runs: ``wait`` on (default), after one warning a run, with
@@ -349,6 +349,8 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
                 await watch.look()
             self.log.info("%s", watch.progress())
             evidence = None
+            if watch.due and rules.on_stuck is OnStuck.FAIL:
+                await watch.read_rest()
             if watch.due:
                 evidence = await stucks.take_up(client, watch.memory, rules, watch.due, requests)
             return _Look(watch.memory, watch.unfinished(), await client.now(), evidence)
@@ -369,9 +371,12 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         """Leave the evidence about runs of a wait that has ended badly; trouble here must not hide that."""
 
         async def gather(client: FactoryClient) -> Evidence:
-            runs = [memory.runs[run_id] for run_id in run_ids]
-            requests = self._cancel_requests()
-            return await stucks.gather_evidence(client, memory, self._rules(), runs, reason, requests)
+            requests, rules = self._cancel_requests(), self._rules()
+            watch = final_watches.RunsFinalWatch(client, rules=rules, memory=memory)
+            await watch.read_rest()
+            named = dict.fromkeys([*(each.run.run_id for each in watch.due), *run_ids])
+            runs = [memory.runs[run_id] for run_id in named]
+            return await stucks.gather_evidence(client, memory, rules, runs, reason, requests)
 
         try:
             leave_evidence(context, self._hook.run(gather), self.evidence_path)
@@ -379,12 +384,15 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
             self.log.warning("There is no evidence, for it could not be read: %s", error)
 
     def _prove_timeout(self, context: Context, memory: verdicts.Memory | None) -> None:
-        not_final = [] if memory is None else [run.run_id for run in memory.runs.values() if not run.is_final]
-        if memory is not None:
+        if memory is None:
+            return
+        not_final = [run.run_id for run in memory.runs.values() if not run.is_final]
+        try:
+            if not_final:
+                reason = f"{len(not_final)} runs were not final when the wait for them was over"
+                self._prove(context, memory, not_final, reason)
+        finally:  # the evidence tells more, and its storage can fail in ways of its own
             leave_result(context, self, result_of(memory))
-        if memory is not None and not_final:
-            reason = f"{len(not_final)} runs were not final when the wait for them was over"
-            self._prove(context, memory, not_final, reason)
 
     def _cancel_requests(self) -> dict[str, Answer]:
         """Return the answers to the cancels, by run id, as far as ``cancel_report`` tells them."""

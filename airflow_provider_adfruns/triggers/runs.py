@@ -18,6 +18,7 @@ from airflow_provider_adfruns._airflow import task_state
 from airflow_provider_adfruns._lazily import Lazily
 from airflow_provider_adfruns.adf import errors
 from airflow_provider_adfruns.adf.errors import AdfRunsError, WaitTimedOut
+from airflow_provider_adfruns.adf.pacing import Cap
 from airflow_provider_adfruns.adf.pause import pause
 from airflow_provider_adfruns.triggers.loading import load
 
@@ -43,9 +44,9 @@ else:  # Airflow imports this module on the triggerer's event loop
     watches = Lazily("airflow_provider_adfruns.batch.watch")
     hooks = Lazily("airflow_provider_adfruns.hooks.adf_runs")
 
-_ASK_SECONDS = 5.0
 _FIRST_LOOK_SECONDS = 5.0
-_CANCEL_SECONDS = 20.0  # Airflow's [triggerer] on_kill_timeout is 30 s for both
+_KILL_SECONDS = 28.0  # Airflow's [triggerer] on_kill_timeout is 30 s
+_ASK_SECONDS = 18.0  # of these; the very first question makes a supervisor build its API: 3 to 15 s
 _KILLS: set[asyncio.Task[None]] = set()  # under way: a loop by itself may lose a task that nobody holds
 
 
@@ -58,6 +59,7 @@ class _WatchTrigger(BaseTrigger):
     :param poll_interval: seconds between looks.
     :param deadline: in the service's time, ISO 8601; a restart of the triggerer does not move it.
     :param cancel_on_kill: the operator's parameter; None where the task has not started what it watches.
+    :param max_requests_per_second: the task's own; None for the connection's, which is shared.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class _WatchTrigger(BaseTrigger):
         poll_interval: float,
         deadline: str,
         cancel_on_kill: bool | None = None,
+        max_requests_per_second: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.azure_data_factory_conn_id = azure_data_factory_conn_id
@@ -77,6 +80,8 @@ class _WatchTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.deadline = deadline
         self.cancel_on_kill = cancel_on_kill
+        self.max_requests_per_second = max_requests_per_second
+        self._cap = Cap.of(max_requests_per_second)
 
     @abstractmethod
     def watched(self) -> dict[str, Any]:
@@ -105,6 +110,7 @@ class _WatchTrigger(BaseTrigger):
             "poll_interval": self.poll_interval,
             "deadline": self.deadline,
             "cancel_on_kill": self.cancel_on_kill,
+            "max_requests_per_second": self.max_requests_per_second,
             **self.watched(),
         }
 
@@ -118,6 +124,7 @@ class _WatchTrigger(BaseTrigger):
             self.azure_data_factory_conn_id,
             resource_group_name=self.resource_group_name,
             factory_name=self.factory_name,
+            max_requests_per_second=self._cap,
         )
 
     async def on_kill(self) -> None:
@@ -140,6 +147,7 @@ class _WatchTrigger(BaseTrigger):
 
     async def _end(self, *, cancel_on_kill: bool) -> None:
         """Decide about what the task has started; takes no longer than Airflow lets a kill take."""
+        end = asyncio.get_running_loop().time() + _KILL_SECONDS
         await asyncio.to_thread(load)
         kill = await asyncio.to_thread(self.started)  # unpacking much would block the loop
         state = await self._task_state() if cancel_on_kill else None
@@ -153,7 +161,7 @@ class _WatchTrigger(BaseTrigger):
             return
         self.log.warning("Killed; cancelling what the task has started, since %s.", decision.why)
         try:
-            async with asyncio.timeout(_CANCEL_SECONDS), self._hook.client() as client:
+            async with asyncio.timeout_at(end), self._hook.client() as client:
                 await kill.run(client)
         except (AdfRunsError, TimeoutError) as error:
             self.log.warning("The cancels did not come to their end: %r. By hand: %s.", error, kill.by_hand())

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator, Mapping
 
 
@@ -46,8 +47,8 @@ class Playback:
 
 
 @contextlib.contextmanager
-def playing(*answers: Played) -> Iterator[Playback]:
-    """Serve answers on this machine."""
+def playing(*answers: Played, tls: ssl.SSLContext | None = None) -> Iterator[Playback]:
+    """Serve answers on this machine, over http unless there is a certificate."""
     playback = Playback(*answers)
 
     class Handler(BaseHTTPRequestHandler):
@@ -75,6 +76,9 @@ def playing(*answers: Played) -> Iterator[Playback]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     playback.url = f"http://127.0.0.1:{server.server_port}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+        playback.url = playback.url.replace("http", "https", 1)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.005}, daemon=True)
     thread.start()
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 
 from airflow_provider_adfruns.adf import sharing
@@ -242,3 +243,19 @@ def test_what_is_shared_shows_no_secret(factory: Factory) -> None:
     connection = connection_to(factory(SCENARIO, tls=True))
     assert connection.client_secret
     assert connection.client_secret not in repr(SignIn.of(connection))
+
+
+def test_a_local_factory_keeps_an_idle_connection_longer_than_a_client_which_may_be_using_it_again(
+    factory: Factory,
+) -> None:
+    emulator = factory(SCENARIO)
+
+    async def compare() -> None:
+        async with FactoryClient(connection_to(emulator)) as client, aiohttp.TCPConnector() as pool:
+            await client.get_pipeline_run("lone")
+            (served,) = emulator._connections._transports.values()
+            protocol: Any = served.get_protocol()
+            assert pool._keepalive_timeout is not None
+            assert protocol.timeout_keep_alive > pool._keepalive_timeout
+
+    asyncio.run(compare())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import airflow_provider_adfruns
+from airflow_provider_adfruns.adf.client import FactoryClient
+from airflow_provider_adfruns.adf.pacing import Limit, Pacer
 from airflow_provider_adfruns.batch.report import RerunBy, RerunReport, Step
 from airflow_provider_adfruns.batch.rerun import plan_rerun
 from airflow_provider_adfruns.batch.selection import select_windows
 from airflow_provider_adfruns.batch.submit import Rules, Submission
 from tests.adf.talking import talk
-from tests.conftest import calls
+from tests.conftest import calls, connection_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.emulator import AdfEmulator
 
     Factory = Callable[..., AdfEmulator]
@@ -190,6 +192,25 @@ def test_reruns_whose_answers_were_lost_count_among_those_in_flight(factory: Fac
     emulator.advance(600)
     assert len(sent(emulator)) == len(set(sent(emulator))) == 9
     assert most_running(emulator) == 2
+
+
+def test_looking_what_others_do_costs_many_reruns_no_time(factory: Factory) -> None:
+    reads, writes = Limit(20, 5), Limit(200, 50)
+    throttling = {
+        "reads": {"bucket": reads.burst, "per_second": reads.per_second},
+        "writes": {"bucket": writes.burst, "per_second": writes.per_second},
+    }
+    emulator = factory({**failed(1000), "throttling": throttling})
+
+    async def told_the_limits() -> None:
+        async with FactoryClient(connection_to(emulator), pacer=Pacer(reads, writes)) as client:
+            await submit(client)
+
+    asyncio.run(told_the_limits())
+    reruns = calls(emulator, "TriggerRuns_Rerun")
+    best = (1000 - writes.burst) / writes.per_second
+    assert (reruns[-1].at - reruns[0].at).total_seconds() <= best * 1.03
+    assert [entry.status for entry in reruns] == [200] * 1000
 
 
 @pytest.mark.parametrize("now", ["2006-03-01T06:40:00+00:00", "2096-03-01T06:40:00+00:00"])

@@ -1,4 +1,4 @@
-"""What it costs to watch many cancelling runs, and that saving requests hides nothing."""
+"""Saving requests where many runs are watched hides nothing of them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_adfruns.batch.cancel_rules import CancelRules
 from airflow_provider_adfruns.batch.final_watch import RunsFinalWatch, read_tree
 from airflow_provider_adfruns.batch.verdict import Memory
 from airflow_provider_adfruns.batch.watch import WatchedRun, wait_until_done
-from benchmarks.watching import watched
 from tests.adf.talking import talk
 from tests.conftest import calls
 
@@ -24,19 +22,6 @@ if TYPE_CHECKING:
     Factory = Callable[..., AdfEmulator]
 
 NOW = datetime(2026, 3, 1, 6, 40, tzinfo=UTC)
-
-
-def test_to_watch_a_thousand_cancelling_runs_for_ten_minutes_costs_at_most_200_requests() -> None:
-    cost = watched(1000, rules=CancelRules(stuck_after=timedelta(hours=1)))
-    assert cost.requests.total() <= 200
-    assert set(cost.requests) == {"PipelineRuns_QueryByFactory"}
-
-
-def test_activities_are_read_once_of_runs_that_were_canceling_for_over_a_minute() -> None:
-    cost = watched(200)
-    assert cost.canceling_for_over_a_minute == 180
-    assert 180 <= cost.requests["ActivityRuns_QueryByPipelineRun"] <= 180 + 2 * 20
-    assert cost.requests.total() <= cost.allowed
 
 
 def forest(count: int, noise: int = 0, **options: Any) -> dict[str, Any]:

@@ -1,50 +1,81 @@
-"""Beside Airflow's own Azure provider: both are found, in silence, and both read one connection."""
+"""Beside Airflow's own Azure provider: both are found, in silence, and both work from one connection."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
+from tests.conftest import calls
 
 if TYPE_CHECKING:
-    from airflow_provider_adfruns.adf.identity import FactoryConnection
+    from collections.abc import Callable, Iterator
+
+    from airflow_provider_adfruns.emulator import AdfEmulator
+
+    Factory = Callable[..., AdfEmulator]
 
 OFFICIAL = pytest.importorskip(
     "airflow.providers.microsoft.azure.hooks.data_factory",
     reason="the official provider is not installed; `make test-beside` has it",
 )
-CONN_ID = "azure_data_factory_default"
-EXTRA = {
-    "tenantId": "00000000-0000-0000-0000-000000000001",
-    "subscriptionId": "00000000-0000-0000-0000-000000000002",
-    "resource_group_name": "night-rg",
-    "factory_name": "night-adf",
+RUN_ID = "5f0c1a52-8d0e-4a53-9d0b-6c1b8d5f7a01"
+SCENARIO: dict[str, Any] = {
+    "now": "2026-03-01T06:40:00Z",
+    "principals": [{"name": "operator", "client_secret": "oFbOtH~8Q.of-one-connection"}],
+    "pipelines": {"load": {}},
+    "runs": [{"pipeline": "load", "status": "Failed", "id": RUN_ID}],
 }
 
 
 def airflow(*arguments: str) -> Any:
-    """Run one of Airflow's commands with warnings as errors, and return its JSON."""
-    command = [str(Path(sys.executable).with_name("airflow")), *arguments, "--output", "json"]
+    """Run one of Airflow's commands with warnings as errors, and return its JSON.
+
+    Airflow shows the deprecations of its own modules whatever it is told, and logs what it could not load: so
+    it may not speak of a warning either.
+    """
+    command = [sys.executable, "-W", "error", "-m", "airflow", *arguments, "--output", "json"]
     answer = subprocess.run(  # noqa: S603 - this environment's own command
-        command, capture_output=True, text=True, check=True
+        command, capture_output=True, text=True, check=False
     )
+    assert answer.returncode == 0, answer.stderr
     assert "warn" not in answer.stderr.lower(), answer.stderr
     assert "warn" not in answer.stdout.lower(), answer.stdout
     return json.loads(answer.stdout.splitlines()[-1])
 
 
 @pytest.fixture(params=["adf_runs", "azure_data_factory"])
-def connection(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FactoryConnection:
-    """One connection of the environment, of either provider's type, as this package reads it."""
-    fields = {"conn_type": request.param, "login": "the-app", "password": "s3cret", "extra": EXTRA}
-    monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps(fields))
-    return AdfRunsHook().factory_connection()
+def emulator(
+    request: pytest.FixtureRequest, factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> AdfEmulator:
+    """Start a local factory that checks tokens; Airflow's default connection to it is of either type."""
+    started = factory(SCENARIO, tls=True)
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_AZURE_DATA_FACTORY_DEFAULT", started.connection_json(conn_type=request.param)
+    )
+    return started
+
+
+@pytest.fixture
+def official(emulator: AdfEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Give the official hook, which has only the public cloud's addresses: here they are the emulator's."""
+    trust = {"connection_verify": emulator.ca_file}
+    sign_in = {"authority": emulator.url, "disable_instance_discovery": True}
+    for name, options in (
+        ("ClientSecretCredential", sign_in | trust),
+        ("DataFactoryManagementClient", {"base_url": emulator.url} | trust),
+    ):
+        monkeypatch.setattr(OFFICIAL, name, partial(getattr(OFFICIAL, name), **options))
+    hook = OFFICIAL.AzureDataFactoryHook()
+    yield hook
+    client = hook.get_conn()
+    client._config.credential.close()
+    client.close()
 
 
 def test_airflow_lists_both_without_a_warning() -> None:
@@ -60,20 +91,12 @@ def test_the_form_offers_the_connection_types_of_both_each_with_its_own_hook() -
     }
 
 
-def test_both_hooks_sign_in_from_one_connection(connection: FactoryConnection) -> None:
-    client = OFFICIAL.AzureDataFactoryHook(CONN_ID).get_conn()
-    try:
-        assert client._config.subscription_id == connection.address.subscription_id
-        assert client._config.credential._client_id == connection.client_id
-    finally:
-        client.close()
-
-
-def test_both_hooks_read_the_same_factory_from_one_connection(connection: FactoryConnection) -> None:
-    official = OFFICIAL.AzureDataFactoryHook(CONN_ID).get_connection(CONN_ID).extra_dejson
-    address = connection.address
-    assert (address.resource_group_name, address.factory_name, address.subscription_id) == (
-        official["resource_group_name"],
-        official["factory_name"],
-        official["subscriptionId"],
-    )
+def test_both_hooks_sign_in_and_read_a_run_of_the_same_factory_from_one_connection(
+    emulator: AdfEmulator, official: Any
+) -> None:
+    # Given as None they are those of its connection; they cannot be left out there.
+    theirs = official.get_pipeline_run(RUN_ID, resource_group_name=None, factory_name=None)
+    assert theirs.status == AdfRunsHook().get_pipeline_run(RUN_ID).status == "Failed"
+    asked = calls(emulator, "PipelineRuns_Get")
+    assert [(call.status, call.principal) for call in asked] == [(200, emulator.connection()["login"])] * 2
+    assert len({call.path for call in asked}) == 1

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-_START_SECONDS = 30.0
+_START_SECONDS = 120.0
 _FRESH_SECONDS = 2.0
 _PAGE = 1000
 
@@ -80,11 +80,13 @@ class Served:
 
     :param connection: the Airflow connection to it.
     :param ca_file: its certificate's authority, if it is served over TLS and gives out tokens.
+    :param patience_seconds: how long somebody waits for an answer, which may hang.
     """
 
     port: int
     connection: Mapping[str, Any]
     ca_file: str | None = None
+    patience_seconds: float = 2.0
 
     def connect(self, timeout: float) -> http.client.HTTPConnection:
         """Return a connection to it.
@@ -106,7 +108,7 @@ class Served:
 
     def call_as(self, client_id: str, method: str, path: str, body: object = None) -> int | None:
         """Call the factory as somebody would who asks nothing twice. :return: the status, if any."""
-        connection = self.connect(2)
+        connection = self.connect(self.patience_seconds)
         try:
             headers = {"Authorization": f"Bearer {self._token_of(client_id, connection)}"}
             content = b"" if body is None else json.dumps(body).encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,18 +17,22 @@ from tests.documentation.public import FUNCTIONS, TASKS
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Tests of one's own, not DAGs: tests/provider/test_documented_example.py runs these.
-TEST_PAGES = {"emulator.md", "tasks/test-your-dag.md"}
+# Tests of one's own, not DAGs: tests/provider/test_documented_example.py runs these, and the README's.
+TEST_PAGE = "tasks/test-your-dag.md"
+EMULATOR_PAGE = "emulator.md"
+
+EXAMPLE = ROOT / "airflow_provider_adfruns" / "emulator" / "scenarios" / "night.yaml"
 
 PAGES = {name: page(name) for name in names()}
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DAGS = [
     block
     for name, text in {**PAGES, "README.md": README}.items()
-    if name not in TEST_PAGES
+    if name not in {TEST_PAGE, EMULATOR_PAGE}
     for block in blocks(name, text, "python")
+    if "def test_" not in block.code
 ]
-# What a page's fragment may take as given.
+# What a task that is shown without its DAG may take as given.
 GIVEN = "\n".join(
     [
         "from datetime import UTC, datetime",
@@ -39,11 +44,9 @@ GIVEN = "\n".join(
 
 
 def as_module(code: str) -> str:
-    """Return a block as a module for Airflow: a fragment gets imports, and a DAG if it has none."""
-    if "import " in code:
+    """Return a block as a module for Airflow: a whole file as it stands, a task with imports and a DAG."""
+    if "import " in code or "DAG(" in code:
         return code
-    if "DAG(" in code:
-        return GIVEN + code
     indented = "".join(f"    {line}" for line in code.splitlines(keepends=True))
     return f'{GIVEN}with DAG("fragment", start_date=datetime(2026, 1, 1, tzinfo=UTC)):\n{indented}'
 
@@ -58,12 +61,14 @@ def test_each_python_block_is_a_dag_that_airflow_parses(block: Block, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "block",
-    [block for name in sorted(TEST_PAGES) for block in blocks(name, PAGES[name], "python")],
-    ids=lambda block: block.name,
+    "block", blocks(EMULATOR_PAGE, PAGES[EMULATOR_PAGE], "python"), ids=lambda block: block.name
 )
-def test_each_block_of_a_test_is_python(block: Block) -> None:
-    compile(block.code, block.name, "exec")
+def test_each_program_with_an_emulator_runs_where_its_scenario_is(
+    block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(EXAMPLE, tmp_path / "night.yaml")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block.code, block.name, "exec"), {})  # noqa: S102 - our own code
 
 
 @pytest.mark.parametrize(
@@ -92,8 +97,9 @@ def test_each_file_that_a_page_shows_is_as_it_is(name: str) -> None:
     assert written(text) == text, "run: python -m docs.included"
 
 
-def test_every_example_dag_is_on_a_page() -> None:
+@pytest.mark.parametrize("folder", ["example_dags", "docs/example_test"])
+def test_every_file_of_the_examples_is_on_a_page(folder: str) -> None:
     everything = "\n".join((DOCS / name).read_text(encoding="utf-8") for name in names())
-    examples = [path.name for path in (ROOT / "example_dags").glob("*.py")]
+    examples = [path for path in (ROOT / folder).iterdir() if path.is_file()]
     assert examples
-    assert [name for name in examples if f"<!-- file example_dags/{name} -->" not in everything] == []
+    assert [path.name for path in examples if f"<!-- file {folder}/{path.name} -->" not in everything] == []

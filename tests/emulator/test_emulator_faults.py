@@ -113,6 +113,8 @@ def test_a_call_hangs_until_its_client_gives_up(serve: Serve) -> None:
         door.post(
             f"/triggers/hourly/triggerRuns/{door.only('hourly')[0]['triggerRunId']}/rerun", timeout=0.05
         )
+    while not door.emulator.journal:  # which may take longer than the client had patience
+        pass
     wait_until_hanging(door, 0)
     assert len(door.only("hourly")) == 2
     assert (door.emulator.journal[-1].status, door.emulator.journal[-1].fault) == (

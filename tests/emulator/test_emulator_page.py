@@ -6,13 +6,16 @@ import re
 import shutil
 import subprocess
 import tempfile
-import threading
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_adfruns.emulator.control import Control
+from airflow_provider_adfruns.emulator.exchange import Request
+
 if TYPE_CHECKING:
+    from airflow_provider_adfruns.emulator.exchange import Answer
     from tests.emulator.conftest import Door, Serve
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -99,7 +102,7 @@ def seen(door: Door, *flags: str) -> Page:
             door.emulator.url,
         ]
         ran = subprocess.run(  # noqa: S603 - our own command
-            command, capture_output=True, check=True, text=True, timeout=60
+            command, capture_output=True, check=True, text=True, timeout=300
         )
     return Page(ran.stdout)
 
@@ -143,22 +146,20 @@ def test_markup_in_a_name_is_shown_as_text(serve: Serve) -> None:
 
 
 @in_browser
-def test_calls_made_while_the_page_is_open_appear_and_are_marked(serve: Serve) -> None:
+def test_calls_made_while_the_page_is_open_appear_and_are_marked(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = Control.answer
+
+    def answer_after_a_call(control: Control, request: Request) -> Answer:
+        if request.path.endswith("/state"):  # each look of the page begins with it
+            asked = Request("GET", door.base, {"api-version": "2018-06-01"}, {}, b"")
+            door.emulator._service.answer(asked)
+        return answer(control, request)
+
+    monkeypatch.setattr(Control, "answer", answer_after_a_call)
     door = serve({"pipelines": {"load": {}}})
-    door.get()
-    closed = threading.Event()
-
-    def call() -> None:
-        while not closed.is_set():
-            door.get()
-
-    caller = threading.Thread(target=call)
-    caller.start()
-    try:
-        page = seen(door, "--virtual-time-budget=6000")
-    finally:
-        closed.set()
-        caller.join()
+    page = seen(door, "--virtual-time-budget=6000")
     rows = [
         found.get("class") for tag, found, words in page.elements if tag == "tr" and "Factories_Get" in words
     ]

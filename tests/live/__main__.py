@@ -82,7 +82,7 @@ def main() -> int:
                 f" {time.monotonic() - begun:.0f} s."
             )
             wrong += [title for title in chosen if not play(title, airflow, factory, statsd)]
-    except StackError as error:
+    except (StackError, httpx.HTTPError) as error:
         say(f"NOT {error}")
         wrong.append("the stack itself")
     except KeyboardInterrupt:

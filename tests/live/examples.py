@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from tests.live.judge import Evidence, Window
     from tests.live.stage import Stage
 
-FAST_CLOCK = 120.0  # what the examples' runs do takes an hour
-_SLOW_CLOCK = 10.0  # while runs go on that are to be cancelled: for minutes, however slow the machine is
+FAST_CLOCK = 300.0  # what the examples' runs do takes an hour
+_SLOW_CLOCK = 10.0  # until what is to be cancelled is, and tasks wait: nothing ends before its time
 _BOOKS = "5f0c1a52-8d0e-4a53-9d0b-6c1b8d5f7a01"
-_RERUN_SECONDS = 1500  # 12 s of a real clock, see `night`
+_RERUN_SECONDS = 4500  # minutes of the slow clock, and seconds of the fast one
 _PATIENCE_SECONDS = 300.0
 
 
@@ -41,6 +41,9 @@ def all_at_once(stage: Stage) -> list[str]:
     ]
     failing = stage.start("clean_up_after_failure", {})
     stage.wait("what is to be cancelled is", lambda: _are_cancelled(stage.evidence()), _PATIENCE_SECONDS)
+    for run in succeeding:
+        stage.wait_until_deferred(run, seconds=_PATIENCE_SECONDS)
+    stage.wait_until_let_go(*succeeding)
     stage.set_clock(FAST_CLOCK)
     for run in succeeding:
         stage.wait_for_end(run, seconds=_PATIENCE_SECONDS)
@@ -58,15 +61,18 @@ def all_at_once(stage: Stage) -> list[str]:
 
 def with_approval(stage: Stage) -> list[str]:
     """A person approves what a dry run has planned."""
-    stage.begin(demonstration(), clock=FAST_CLOCK)
+    stage.begin(demonstration(), clock=_SLOW_CLOCK)
     due = _due(stage.evidence())
     run = stage.start("rerun_last_night_with_approval", {})
     stage.wait("it waits for a person", lambda: run.task("approve")["state"] == WAITS_FOR_A_PERSON)
     planned = stage.evidence().reruns()
     if planned:
         raise WrongError(f"windows rerun before a person has approved: {planned}")
-    stage.wait_until_let_go(run, "approve")
+    stage.wait_until_let_go(run, task_id="approve")
     run.approve("approve")
+    stage.wait_until_deferred(run)
+    stage.wait_until_let_go(run)
+    stage.set_clock(FAST_CLOCK)
     stage.wait_for_end(run)
     evidence = stage.evidence()
     return [

@@ -8,14 +8,15 @@ from typing import Any
 NOW = datetime(2026, 3, 1, 6, 40, tzinfo=UTC)
 END = NOW.replace(minute=0)
 FACTORY = {"resource_group": "shopfront-rg", "name": "shopfront-adf"}  # as in the demonstration's scenario
-UNTIL_TOLD = 20_000  # seconds: reruns that take so long end when `Stage.let_reruns_end` lets them pass
+UNTIL_TOLD = 20_000  # seconds: reruns that take so long end when `Stage.let_reruns_end` lets them pass:
+# A trigger that fires while the process that has deferred still ends makes Airflow 3.3.2 fail the task.
 _FOR_HOURS = 100_000  # seconds: longer than any story, and than what is let pass in it
 
 
 def night(
     *triggers: str,
     due: int = 6,
-    rerun_seconds: int = 450,
+    rerun_seconds: int = UNTIL_TOLD,
     failing_again: int = 0,
 ) -> dict[str, Any]:
     """Return a scenario.
@@ -25,8 +26,7 @@ def night(
 
     :param triggers: the names of its triggers, all alike; default ``hourly`` alone.
     :param due: how many windows of each have failed.
-    :param rerun_seconds: how long a rerun of one takes. At 30 times real time 450 are 15 s: a trigger that
-        fires while the process that has deferred still ends, some 3 s, makes Airflow 3.3.2 fail the task.
+    :param rerun_seconds: how long a rerun of one takes; default until the story tells them to end.
     :param failing_again: so many of them fail in their first rerun, too.
     """
     failing = [

@@ -27,6 +27,7 @@ _Found = TypeVar("_Found")
 CLOCK = 30.0  # seconds of the factory in a second
 _FINAL = ("success", "failed")
 _TASK_AND_SUPERVISOR = 2
+PATIENCE_SECONDS = 180.0  # for whatever comes to be in some 20 s; the machine may be busy
 _TURNS_SECONDS = 3.0
 
 
@@ -61,9 +62,18 @@ class Stage:
         """Let so many of the factory's seconds pass in a second from now on."""
         self.factory.call("POST", "/clock", {"set": clock})
 
-    def let_reruns_end(self) -> None:
-        """Let pass the time that reruns of `UNTIL_TOLD` seconds take."""
-        self.factory.call("POST", "/clock", {"advance": UNTIL_TOLD})
+    def let_pass(self, seconds: float) -> None:
+        """Let so many of the factory's seconds pass at once."""
+        self.factory.call("POST", "/clock", {"advance": seconds})
+
+    def let_reruns_end(self, *runs: DagRun) -> None:
+        """Let pass the time that reruns of `UNTIL_TOLD` seconds take.
+
+        :param runs: whose deferred tasks wait for them.
+        """
+        if runs:
+            self.wait_until_let_go(*runs)
+        self.let_pass(UNTIL_TOLD)
 
     def start(self, dag_id: str, conf: Mapping[str, Any], run_after: datetime | None = None) -> DagRun:
         """Start a DAG run."""
@@ -75,13 +85,18 @@ class Stage:
         """Return what the factory tells now."""
         return Evidence(self.factory.journal(), self.factory.state())
 
-    def wait(self, what: str, look: Callable[[], _Found], seconds: float = 90) -> _Found:
+    def wait(self, what: str, look: Callable[[], _Found], seconds: float = PATIENCE_SECONDS) -> _Found:
         """Wait for something; see `until`."""
         services = [self.factory.service, *self.airflow.services.values()]
         return until(what, look, seconds=seconds, services=services)
 
     def wait_until_deferred(
-        self, run: DagRun, task_id: str = "rerun", tasks: int = 1, tries: int = 1
+        self,
+        run: DagRun,
+        task_id: str = "rerun",
+        tasks: int = 1,
+        tries: int = 1,
+        seconds: float = PATIENCE_SECONDS,
     ) -> None:
         """Wait until a task, or each of a mapped one, waits in the triggerer.
 
@@ -90,6 +105,7 @@ class Stage:
         self.wait(
             f"{task_id} of {run.dag_id} is deferred in try {tries}",
             lambda: self._in_state(run, task_id, "deferred", tries) == tasks,
+            seconds,
         )
 
     def wait_for_next_try(self, run: DagRun, task_id: str = "rerun", map_index: int = -1) -> None:
@@ -108,12 +124,15 @@ class Stage:
             lambda: any(line.endswith(" starting") for line in run.log(task_id, 1).splitlines()),
         )
 
-    def wait_until_let_go(self, run: DagRun, task_id: str) -> None:
-        """Wait until the worker has let go of a task, and the scheduler has had some turns to learn of it.
+    def wait_until_let_go(self, *runs: DagRun, task_id: str = "rerun") -> None:
+        """Wait until the workers have let go of a task, and the scheduler has had some turns to learn of it.
 
         Airflow 3.3.2 fails a task that is to be resumed before; a person is never as fast.
         """
-        self.wait(f"the worker lets go of {task_id}", lambda: not self._processes_of(run, task_id))
+        self.wait(
+            f"the workers let go of {task_id} of {', '.join(run.dag_id for run in runs)}",
+            lambda: not any(self._processes_of(run, task_id) for run in runs),
+        )
         gone = time.monotonic()
         self.wait("the scheduler has had its turns", lambda: time.monotonic() > gone + _TURNS_SECONDS)
 
@@ -151,11 +170,12 @@ class Stage:
 
     def _processes_of(self, run: DagRun, task_id: str) -> list[psutil.Process]:
         """Return a task's processes: the title that they gave themselves has the task instance's id."""
-        ti_id = str(run.task(task_id)["id"])
+        ids = [str(task["id"]) for (name, _), task in run.tasks().items() if name == task_id]
         found = []
         for process in self.airflow.services["scheduler"].members():
             with suppress(psutil.NoSuchProcess):
-                if ti_id in " ".join(process.cmdline()):
+                title = " ".join(process.cmdline())
+                if any(each in title for each in ids):
                     found.append(process)
         return found
 

@@ -46,6 +46,10 @@ class Statsd:
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
+    def fileno(self) -> int:
+        """Return what `select` waits at for something to come."""
+        return self._socket.fileno()
+
     @property
     def settings(self) -> dict[str, str]:
         """What an Airflow has to be told in order to tell this server, without ``AIRFLOW__``."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.live import abilities, afterwards, examples, judge
 from tests.live.judge import WrongError
-from tests.live.night import UNTIL_TOLD, due_windows, night, window_range
+from tests.live.night import due_windows, night, window_range
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from stack.rest import DagRun
     from tests.live.stage import Stage
 
-KILL_SECONDS = 40.0  # a killed task's runs are being cancelled by then
+KILL_SECONDS = 60.0  # a killed task's runs are being cancelled by then
 _LONG = 100_000  # seconds of the factory: no rerun ends before its story
+_TIMEOUT_SECONDS = 300.0  # the operator's in the DAG live_rerun_deadline
+_NEXT_TRY_SECONDS = 240.0  # Airflow has to miss a task that was killed, and many windows to be sent slowly
 
 
 def marked_while_deferred(stage: Stage) -> list[str]:
@@ -94,12 +96,12 @@ def _see_no_others_cancelled(evidence: judge.Evidence, *triggers: str) -> None:
 
 def cleared_while_deferred(stage: Stage) -> list[str]:
     """Cleared while it waits: the new try takes up the batch, or leaves alone what it has no ledger of."""
-    stage.begin(night(rerun_seconds=UNTIL_TOLD))
+    stage.begin(night())
     run = stage.start("live_rerun", window_range())
     stage.wait_until_deferred(run)
     run.clear("rerun")
     stage.wait_for_next_try(run)
-    stage.let_reruns_end()
+    stage.let_reruns_end(run)
     stage.wait_for_end(run)
     return [_next_try(stage, run), *_all_is_well(stage)]
 
@@ -114,8 +116,12 @@ def cleared_when_finished(stage: Stage) -> list[str]:
     """Cleared after success: nothing is due any more. After a failure: what failed again, alone."""
     stage.begin(night("north", "south", failing_again=2))
     failed = stage.start("live_rerun", {"trigger_name": "north", **window_range()})
+    stage.wait_until_deferred(failed)
+    stage.let_reruns_end(failed)
     stage.wait_for_end(failed, "failed")
     failed.clear("rerun")
+    stage.wait_until_deferred(failed, tries=2)
+    stage.let_reruns_end(failed)
     stage.wait_for_end(failed)
     failed.clear("rerun")
     stage.wait("it runs once more", lambda: failed.task("rerun")["try_number"] == 3)
@@ -126,13 +132,15 @@ def cleared_when_finished(stage: Stage) -> list[str]:
 
 def worker_killed_while_submitting(stage: Stage) -> list[str]:
     """SIGKILL to the task and its supervisor in the midst of the reruns: the next try sends the rest."""
-    due = 60
+    due = 40  # all reruns of a trigger run side by side, of which there may be 50
     slow = {"operation": "TriggerRuns_Rerun", "delay_seconds": 45, "rate": 1.0}
     stage.begin(night(due=due), slow)
     run = stage.start("live_rerun_retried", window_range(due))
     sent = stage.wait("some reruns are sent", lambda: len(_sent(stage)) >= 12 and len(_sent(stage)))
     stage.kill_worker(run)
-    stage.wait_for_end(run, seconds=240)
+    stage.wait_until_deferred(run, tries=2, seconds=_NEXT_TRY_SECONDS)
+    stage.let_reruns_end(run)
+    stage.wait_for_end(run)
     tries = run.task("rerun")["try_number"]
     if tries < 2 or sent >= due:
         raise WrongError(f"the kill came too late: {sent} reruns were sent, and there were {tries} tries")
@@ -146,7 +154,7 @@ def _sent(stage: Stage) -> list[object]:
 
 def triggerer_stopped_and_killed(stage: Stage) -> list[str]:
     """The triggerer ends in good order, then by SIGKILL: each time the next one goes on waiting."""
-    stage.begin(night(rerun_seconds=UNTIL_TOLD))
+    stage.begin(night())
     run = stage.start("live_rerun", window_range())
     stage.wait_until_deferred(run)
     triggerer = stage.airflow.services["triggerer"]
@@ -158,7 +166,7 @@ def triggerer_stopped_and_killed(stage: Stage) -> list[str]:
     _wait_for_looks(stage)
     if run.task("rerun")["state"] != "deferred":
         raise WrongError(f"it does not wait any more: {run.states()}")
-    stage.let_reruns_end()
+    stage.let_reruns_end(run)
     stage.wait_for_end(run)
     return _all_is_well(stage)
 
@@ -171,12 +179,14 @@ def _wait_for_looks(stage: Stage) -> None:
 
 def execution_timeout(stage: Stage) -> list[str]:
     """Timed out on the worker: with a try left its runs go on, with none left they are cancelled."""
-    stage.begin(night("north", "south", rerun_seconds=900))
+    stage.begin(night("north", "south"))
     retried = stage.start("live_rerun_on_worker_retried", {"trigger_name": "north", **window_range()})
     last = stage.start("live_rerun_on_worker", {"trigger_name": "south", **window_range()})
     stage.wait_for_end(last, "failed")
     ours = stage.evidence().rerun_runs("south")
     stage.wait_until_cancelled(ours, KILL_SECONDS)
+    stage.wait("a next try begins", lambda: retried.task("rerun")["try_number"] > 1)
+    stage.let_reruns_end()
     stage.wait_for_end(retried)
     evidence = stage.wait_until_still()
     alone = evidence.rerun_runs("north") & evidence.cancelling()
@@ -193,8 +203,11 @@ def execution_timeout(stage: Stage) -> list[str]:
 
 def deadline(stage: Stage) -> list[str]:
     """The operator's own timeout: the task fails, and its runs are left alone."""
-    stage.begin(night(rerun_seconds=UNTIL_TOLD))
+    stage.begin(night(), clock=1)
     run = stage.start("live_rerun_deadline", window_range())
+    stage.wait_until_deferred(run)
+    stage.wait_until_let_go(run)
+    stage.let_pass(_TIMEOUT_SECONDS)
     stage.wait_for_end(run, "failed")
     alive = stage.evidence().alive() - stage.others
     stage.let_reruns_end()
@@ -205,6 +218,9 @@ def retry_after_failure(stage: Stage) -> list[str]:
     """A window fails again: the retry is a new batch, of that window alone."""
     stage.begin(night(failing_again=2))
     run = stage.start("live_rerun_retried", window_range())
+    for tries in (1, 2):
+        stage.wait_until_deferred(run, tries=tries)
+        stage.let_reruns_end(run)
     stage.wait_for_end(run)
     due = due_windows()
     return _all_is_well(stage, due + due[:2], of=due)
@@ -212,14 +228,14 @@ def retry_after_failure(stage: Stage) -> list[str]:
 
 def two_dag_runs(stage: Stage) -> list[str]:
     """Two DAG runs over the same windows, and one beside them: the later one reruns nothing that runs."""
-    stage.begin(night("north", "south", rerun_seconds=UNTIL_TOLD))
+    stage.begin(night("north", "south"))
     first = stage.start("live_rerun", {"trigger_name": "north", **window_range()})
     beside = stage.start("live_rerun", {"trigger_name": "south", **window_range()})
     for run in (first, beside):
         stage.wait_until_deferred(run)
     second = stage.start("live_rerun", {"trigger_name": "north", **window_range()})
     stage.wait_for_end(second)
-    stage.let_reruns_end()
+    stage.let_reruns_end(first, beside)
     for run in (first, beside):
         stage.wait_for_end(run)
     return _all_is_well(stage, due_windows("north", "south"))
@@ -228,12 +244,12 @@ def two_dag_runs(stage: Stage) -> list[str]:
 def mapped_tasks(stage: Stage) -> list[str]:
     """A mapped task over three triggers; one of its instances is cleared while it waits."""
     triggers = ("north", "south", "west")
-    stage.begin(night(*triggers, rerun_seconds=UNTIL_TOLD))
+    stage.begin(night(*triggers))
     run = stage.start("live_rerun_mapped", window_range())
     stage.wait_until_deferred(run, tasks=3)
     run.clear("rerun", 1)
     stage.wait_for_next_try(run, map_index=1)
-    stage.let_reruns_end()
+    stage.let_reruns_end(run)
     stage.wait_for_end(run)
     seen = _next_try(stage, run, due_windows(triggers[1]), map_index=1)
     return [seen, *_all_is_well(stage, due_windows(*triggers))]

@@ -1,7 +1,8 @@
 """`python -m tests.provider.killed_task`: a task process as Airflow's task runner makes it, to be killed.
 
 Its environment names the connection, its arguments are the state that Airflow would answer and the operator's
-parameters as JSON. It ends as the task ends: with the name of the exception as its last line.
+parameters as JSON. After each line of progress it waits for a line of input. It ends as the task ends: with
+the name of the exception as its last line.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import logging
 import signal
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import GetTaskStates, TaskStatesResult
@@ -23,6 +24,13 @@ from tests.provider.tasks import TaskInstance
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+
+PROGRESS = " windows: "
+"""What is in each line of progress: one comes before anything is sent, and one after every fifty windows."""
+
+PATIENCE = {"ON_KILL_SECONDS": 60.0, "_HOLD_SECONDS": 20.0, "_ASK_SECONDS": 20.0}
+"""How long a kill may take where a test has no clock to hold it by: how fast a machine is proves nothing."""
 
 
 class RunningTaskInstance(TaskInstance):
@@ -60,14 +68,22 @@ class Supervisor:
         return TaskStatesResult(task_states={"manual__1": {self._key: self._state}})
 
 
+class StepwiseHandler(logging.StreamHandler[TextIO]):
+    """Writes the log, and holds the task after each line of progress until it is let go on."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
+        if PROGRESS in record.getMessage():
+            sys.stdin.readline()
+
+
 def main(state: str, parameters: str) -> None:
     """Run the task until it ends or is ended."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s", force=True)
+    logging.basicConfig(
+        level=logging.INFO, handlers=[StepwiseHandler(sys.stdout)], format="%(message)s", force=True
+    )
     vars(task_runner)["SUPERVISOR_COMMS"] = Supervisor(state)
-    # how fast this machine is proves nothing
-    vars(killing).update(
-        ON_KILL_SECONDS=30.0, _HOLD_SECONDS=10.0, _ASK_SECONDS=10.0
-    )  # how fast this machine is proves nothing
+    vars(killing).update(PATIENCE)
     task = AdfRerunTumblingWindowRunsOperator(task_id="task", **json.loads(parameters))
     ti = RunningTaskInstance()
     signal.signal(signal.SIGTERM, lambda *_: task.on_kill())  # as task_runner does

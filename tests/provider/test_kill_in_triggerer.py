@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,8 @@ from tests.provider.versions import needs_airflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from airflow.sdk.execution_time.comms import TaskStatesResult
 
     from airflow_provider_adfruns.emulator import AdfEmulator
 
@@ -99,6 +103,47 @@ def test_a_kill_goes_on_although_airflow_cancels_its_trigger_again(
             killed.cancel()
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
             await asyncio.wait(others)
+
+    asyncio.run(triggerer())
+    emulator.advance(60)
+    reruns = [call.effect["triggerRunId"] for call in calls(emulator, "TriggerRuns_Rerun")]
+    assert {statuses(emulator)[run_id] for run_id in reruns} == {"Cancelled"}
+
+
+class BusySupervisor(Supervisor):
+    """Answers when it has been let."""
+
+    def __init__(self) -> None:
+        super().__init__("failed")
+        self.met, self.let = threading.Event(), threading.Event()
+
+    def send(self, message: Any) -> TaskStatesResult:
+        self.met.set()
+        self.let.wait()
+        return super().send(message)
+
+
+def test_a_kill_cancels_although_a_busy_triggerer_takes_15_seconds_to_tell_the_state(
+    factory: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator = factory(WINDOWS)
+    trigger = deferred()
+    know_state(monkeypatch, trigger)
+    supervisor = BusySupervisor()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor)
+
+    async def triggerer() -> None:
+        loop = asyncio.get_running_loop()
+        killed = asyncio.ensure_future(trigger.on_kill())
+        try:
+            await asyncio.to_thread(supervisor.met.wait)
+            with monkeypatch.context() as moved:
+                moved.setattr(loop, "time", lambda: time.monotonic() + 15)
+                for _ in range(10):  # turns for whoever waits no longer than that
+                    await asyncio.sleep(0)
+        finally:
+            supervisor.let.set()
+        await killed
 
     asyncio.run(triggerer())
     emulator.advance(60)

@@ -19,6 +19,7 @@ from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.context import set_current_context
 from structlog._output import WRITE_LOCKS
 
+from airflow_provider_adfruns import killing
 from airflow_provider_adfruns.adf.errors import InvalidInput, WritesStopped
 from airflow_provider_adfruns.hooks.adf_runs import AdfRunsHook
 from airflow_provider_adfruns.operators.cancel import AdfCancelPipelineRunOperator
@@ -27,7 +28,7 @@ from airflow_provider_adfruns.operators.rerun import (
     AdfRerunTumblingWindowRunsOperator,
 )
 from tests.conftest import calls
-from tests.provider.killed_task import RunningTaskInstance, Supervisor
+from tests.provider.killed_task import PATIENCE, PROGRESS, RunningTaskInstance, Supervisor
 from tests.provider.scenarios import FAMILY, NOW
 from tests.provider.tasks import statuses, writes
 from tests.provider.versions import AirflowTaskTimeout, needs_airflow
@@ -85,31 +86,41 @@ def pipelines_of(emulator: AdfEmulator, run_ids: list[str]) -> set[str]:
 
 
 class KilledTask:
-    """A task in a process of its own, which is sent SIGTERM after it has sent some fifty reruns."""
+    """A task in a process of its own, held after each line of progress, and sent SIGTERM as it goes on."""
 
     def __init__(self, state: str, **parameters: Any) -> None:
-        arguments = {**RANGE, "max_requests_per_second": 40, "timeout": 60, **parameters}
+        arguments = {**RANGE, "max_requests_per_second": 40, "timeout": 600, **parameters}
         self._process = subprocess.Popen(  # noqa: S603 - this interpreter, and code from here
             [sys.executable, "-u", "-m", "tests.provider.killed_task", state, json.dumps(arguments)],
             cwd=ROOT,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
         self._lines: list[str] = []
-        self.read_progress()
+        self._read_progress()
 
-    def read_progress(self) -> None:
-        """Read its log up to its next line of progress: one comes before, and one after every fifty."""
+    def _read_progress(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self._lines.append(line)
-            if ": 300 windows: " in line:
+            if PROGRESS in line:
                 return
 
+    def go_on(self) -> None:
+        """Let it send fifty windows more."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        self._read_progress()
+
     def kill(self) -> str:
-        """Kill it as Airflow does. :return: all that it has logged."""
+        """Let it go on, and kill it as Airflow does. :return: all that it has logged."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
         self._process.send_signal(signal.SIGTERM)
-        rest, _ = self._process.communicate(timeout=60)
+        self._process.stdin = None  # of no use to communicate() any more
+        rest, _ = self._process.communicate(timeout=180)
         return "".join(self._lines) + rest
 
 
@@ -125,7 +136,7 @@ def test_a_task_killed_while_it_sends_stops_and_cancels_its_reruns_and_nobody_el
         for entry in calls(emulator, "TriggerRuns_Rerun")
         if entry.effect and entry.subject == foreign["triggerRunId"]
     )
-    task.read_progress()
+    task.go_on()
     log = task.kill()
     sent = [run_id for run_id in rerun_ids(emulator) if run_id != foreign_rerun]
     cancelled = {entry.subject for entry in calls(emulator, "PipelineRuns_Cancel")}
@@ -144,7 +155,7 @@ def test_a_task_killed_while_it_sends_stops_and_cancels_its_reruns_and_nobody_el
 def test_a_worker_that_shuts_down_stops_sending_and_leaves_the_reruns_to_the_next_try(factory: Start) -> None:
     emulator = factory(windows(300), clock="real")
     task = KilledTask("running")
-    task.read_progress()
+    task.go_on()
     log = task.kill()
     assert log.splitlines()[-1] == WritesStopped.__name__
     assert 0 < len(rerun_ids(emulator)) < 300
@@ -155,6 +166,8 @@ def test_a_worker_that_shuts_down_stops_sending_and_leaves_the_reruns_to_the_nex
 @pytest.fixture
 def in_task(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., RunningTaskInstance]]:
     """Put the test where Airflow puts a task: with a context, and a supervisor that knows its state."""
+    for name, seconds in PATIENCE.items():
+        monkeypatch.setattr(killing, name, seconds)
     with ExitStack() as stack:
 
         def enter(state: str | None = "failed", **tries: int) -> RunningTaskInstance:

@@ -25,6 +25,7 @@ PLACES: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "factory_name": NAMES,
         "poll_interval": st.floats(min_value=0.1, max_value=86400),
         "deadline": st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat),
+        "max_requests_per_second": st.none() | st.integers(1, 99) | st.floats(0.01, 99),
     }
 )
 

@@ -63,6 +63,16 @@ def cancelled(start: Start, cancel: dict[str, Any] | None, count: int = 1) -> Ad
     return emulator
 
 
+def cancelled_often(start: Start, *cancels: dict[str, Any]) -> tuple[AdfEmulator, list[str]]:
+    """Cancel very many runs, each otherwise. :return: also their ids, in that order."""
+    run = {"pipeline": "load", "status": "InProgress", "started": "-PT20M"}
+    runs = [{**run, "cancel": cancel, "id": f"run-{number}"} for number, cancel in enumerate(cancels)]
+    emulator = start({**factory_with(None), "runs": runs})
+    run_ids = [f"run-{number}" for number in range(len(runs))]
+    Task(AdfCancelPipelineRunOperator, run_ids=run_ids, wait_for_completion=False).run()
+    return emulator, run_ids
+
+
 def sensor(*run_ids: str, **parameters: Any) -> Task:
     return Task(AdfCancelCompleteSensor, pipeline_run_ids=list(run_ids), poke_interval=30, **parameters)
 
@@ -141,10 +151,7 @@ def test_of_a_child_the_request_that_cancelled_its_parent_goes_with_the_evidence
 
 
 def test_evidence_of_very_many_runs_says_how_many_it_leaves_out(factory: Start) -> None:
-    stuck = {"pipeline": "load", "status": "InProgress", "started": "-PT20M", "cancel": STUCK, "count": 53}
-    emulator = factory({**factory_with(None), "runs": [stuck]})
-    run_ids = [run["runId"] for run in emulator.pipeline_runs()]
-    Task(AdfCancelPipelineRunOperator, run_ids=run_ids, wait_for_completion=False).run()
+    emulator, run_ids = cancelled_often(factory, *[STUCK] * 53)
     task = sensor(*run_ids, on_stuck="fail")
     with pytest.raises(RunsNotAsWanted, match="53 runs"):
         wait(emulator, task, deferrable=False)
@@ -237,6 +244,29 @@ def test_an_activity_that_starts_late_is_a_violation(factory: Start, deferrable:
     [run] = task.ti.xcoms["evidence"]["runs"]
     assert [each["name"] for each in run["activities"] if each["is_late"]] == ["Transform"]
     assert len(writes(emulator)) == 2
+
+
+@BOTH_WAYS
+def test_a_task_that_fails_names_every_violation_also_those_no_look_has_come_to(
+    factory: Start, deferrable: bool
+) -> None:
+    emulator, run_ids = cancelled_often(factory, *[VIOLATED] * 60)
+    task = sensor(*run_ids, on_stuck="fail", deferrable=deferrable)
+    with pytest.raises(RunsNotAsWanted, match="60 runs is stuck or violated"):
+        wait(emulator, task, deferrable=deferrable)
+    assert set(task.ti.report["violated"]) == set(run_ids)
+    read = len(calls(emulator, "ActivityRuns_QueryByPipelineRun"))
+    assert read <= 60 + 50 + 10  # each run once, for the evidence the first 50, and two at each look
+
+
+def test_a_wait_that_is_over_names_a_violation_that_no_look_has_come_to(factory: Start) -> None:
+    _, run_ids = cancelled_often(factory, *[STUCK] * 59, {**STUCK, **VIOLATED})
+    task = sensor(*run_ids, timeout=130, deferrable=True)
+    with pytest.raises(AirflowSensorTimeout):
+        task.run()
+    assert task.ti.report["violated"] == run_ids[-1:]
+    evidence = task.ti.xcoms["evidence"]["runs"][0]
+    assert (evidence["run_id"], "started at" in evidence["problems"][0]) == (run_ids[-1], True)
 
 
 def test_an_activity_that_starts_within_the_tolerance_is_none(factory: Start) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pkgutil
 import subprocess
 import sys
@@ -10,12 +11,15 @@ import tarfile
 from importlib import import_module
 from importlib.metadata import distribution
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import airflow_provider_adfruns
 from airflow_provider_adfruns.emulator import AdfEmulator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "airflow_provider_adfruns"
@@ -40,6 +44,16 @@ providers = ProvidersManager().providers
 assert ("{NAME}" in providers) == ("{NAME}" not in hidden)
 print(*sorted(sys.modules))
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give Airflow a home of its own: that of whoever runs this may be set up, or not writable."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [each for each in os.environ if each.startswith("AIRFLOW")]:
+            patch.delenv(name)
+        patch.setenv("AIRFLOW_HOME", str(tmp_path_factory.mktemp("airflow")))
+        yield
 
 
 def airflow(*arguments: str) -> Any:

@@ -55,7 +55,7 @@ def run_client(command: list[str], home: Path, spec: Spec | None) -> bool:
             "client_secret": connection["password"],
         }
         environment = {
-            **os.environ,
+            **{key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")},
             "NODE_EXTRA_CA_CERTS": str(emulator.ca_file),
             "CLIENT_MODULES": str(home / "npm"),
         }

@@ -16,6 +16,7 @@ NIGHT: dict[str, Any] = {
     "window_end": "{{ params.window_end }}",
     "poll_interval": 2,
 }
+TIMEOUT = timedelta(seconds=30)  # on a worker: all is sent by then
 RETRIED: dict[str, Any] = {"retries": 3, "retry_delay": timedelta(seconds=1)}
 
 
@@ -44,8 +45,8 @@ rerun("live_rerun")
 rerun("live_rerun_retried", **RETRIED)
 rerun("live_rerun_cleaned_up", cleaned_up=True)
 rerun("live_rerun_deadline", timeout=300)
-rerun("live_rerun_on_worker", deferrable=False, execution_timeout=timedelta(seconds=15))
-rerun("live_rerun_on_worker_retried", deferrable=False, execution_timeout=timedelta(seconds=15), **RETRIED)
+rerun("live_rerun_on_worker", deferrable=False, execution_timeout=TIMEOUT)
+rerun("live_rerun_on_worker_retried", deferrable=False, execution_timeout=TIMEOUT, **RETRIED)
 
 with live_dag("live_rerun_mapped", window_start="", window_end=""):
     AdfRerunTumblingWindowRunsOperator.partial(task_id="rerun", deferrable=True, **NIGHT).expand(
