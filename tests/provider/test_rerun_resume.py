@@ -270,6 +270,7 @@ def test_a_factory_that_cannot_be_read_while_reruns_are_sent_leaves_a_report_and
 ) -> None:
     emulator = factory(night(60))
     options: dict[str, Any] = {"window_start": "2026-02-26T00:00:00Z", "wait_for_completion": waits}
+    options["max_requests_per_second"] = 5  # so that it is time to look again after the first fifty
     made = task(1, store, **options)
     with monkeypatch.context() as patch:
         dead_after(patch, emulator, posts=50)
