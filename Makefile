@@ -10,7 +10,7 @@ PYTEST := -m pytest -n auto --dist loadfile
 CODE := airflow_provider_adfruns tests example_dags demo stack benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-oldest test-beside wheel chaos cancels contract demo up live live-oldest soak docs bench throttling watching format clean
+.PHONY: help install check test test-oldest test-beside wheel chaos cancels contract demo up live live-oldest soak docs bench throttling watching properties format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ test-beside: .beside/.ready ## that the official Azure provider and this one get
 	.beside/bin/python $(INSTALL) --constraint constraints-beside.txt \
 		--editable '.[test]' apache-airflow-providers-microsoft-azure
 	touch $@
+
+properties: $(READY) ## the property tests on 2,000 other examples each; some minutes
+	PROPERTIES=others $(BIN)/python $(PYTEST) -m hypothesis
 
 wheel: $(READY) ## build wheel and source distribution, install the wheel on its own and see that all is there
 	rm -rf dist .wheel

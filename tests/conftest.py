@@ -39,9 +39,15 @@ os.environ |= {
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME.name}/airflow.db",
 }
 
-# Properties are held without a clock: how long an example takes depends on what else the machine does.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
+# Properties are held without a clock: how long an example takes depends on what else the machine does. The
+# suite draws the same examples each time; `make properties` draws others, and more of them.
+settings.register_profile(
+    "same", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+settings.register_profile(
+    "others", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=2000
+)
+settings.load_profile(os.environ.get("PROPERTIES", "same"))
 
 CONN_ID = "azure_data_factory_default"
 
