@@ -14,6 +14,7 @@ from airflow.sdk import get_current_context
 
 from airflow_provider_adfruns._airflow import AirflowTaskTimeout, has_retry_left, task_state
 from airflow_provider_adfruns._lazily import Lazily
+from airflow_provider_adfruns.adf.errors import AdfRunsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,10 +169,12 @@ def _asked(ti: Any) -> tuple[str | None, BaseException | None]:
             answer.set_exception(error)
 
     threading.Thread(target=ask, name="adfruns-on-kill-state", daemon=True).start()
+    problem: BaseException | None
     try:
-        return answer.result(timeout=_ASK_SECONDS), None
-    except Exception as error:  # noqa: BLE001 - whatever it is, nothing is cancelled then
-        return kills.UNKNOWN_STATE, error
+        problem = answer.exception(timeout=_ASK_SECONDS)
+    except TimeoutError as error:
+        problem = error
+    return (answer.result(), None) if problem is None else (kills.UNKNOWN_STATE, problem)
 
 
 def _carry_out(
@@ -191,6 +194,7 @@ def _carry_out(
 
     try:
         hook.run(within_seconds)
-    except Exception as error:  # noqa: BLE001 - what became of each run is told in any case
+    except (AdfRunsError, TimeoutError) as error:
         log.warning("The cancels did not come to their end: %r. By hand: %s.", error, kill.by_hand())
-    log.warning("What became of it:\n%s", kill.summary())
+    finally:
+        log.warning("What became of it:\n%s", kill.summary())
