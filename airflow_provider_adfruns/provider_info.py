@@ -30,6 +30,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [
                     "airflow_provider_adfruns.operators.cancel",
                     "airflow_provider_adfruns.operators.cleanup",
+                    "airflow_provider_adfruns.operators.recover",
                     "airflow_provider_adfruns.operators.rerun",
                 ],
             }

@@ -21,7 +21,7 @@ from airflow_provider_adfruns.adf.client import FactoryClient
 from airflow_provider_adfruns.adf.identity import FactoryConnection, read_connection
 from airflow_provider_adfruns.adf.pacing import READS, WRITES, Limit, Pacer
 from airflow_provider_adfruns.adf.pause import moving
-from airflow_provider_adfruns.batch.rerun import plan_rerun
+from airflow_provider_adfruns.batch.planning import plan_rerun
 from airflow_provider_adfruns.batch.selection import select_windows
 from airflow_provider_adfruns.batch.submit import Rules, Submission
 from airflow_provider_adfruns.emulator import AdfEmulator

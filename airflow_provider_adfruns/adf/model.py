@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
@@ -211,6 +211,36 @@ class ActivityRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Dependency:
+    """What each window of a tumbling window trigger waits for before it runs.
+
+    :param trigger_name: the trigger that is waited for; None for the window's own.
+    :param offset: added to the window's start.
+    :param size: how much time is needed from there; None for as much as the window itself is long (spec).
+    """
+
+    trigger_name: str | None
+    offset: timedelta
+    size: timedelta | None
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Self:
+        """Parse one member of ``dependsOn``.
+
+        :raises ValueError: for a kind of dependency that the spec does not know.
+        """
+        kind = wire.get("type")
+        if kind == "SelfDependencyTumblingWindowTriggerReference":
+            name = None
+        elif kind == "TumblingWindowTriggerDependencyReference":
+            name = wire["referenceTrigger"]["referenceName"]
+        else:
+            raise ValueError(f"a dependency of type {kind!r}")
+        offset, size = wire.get("offset") or "00:00:00", wire.get("size")
+        return cls(name, parse_timespan(offset), parse_timespan(size) if size else None)
+
+
+@dataclass(frozen=True, slots=True)
 class Trigger:
     """A trigger's published definition; ``runtime_state`` is Started, Stopped or Disabled."""
 
@@ -227,14 +257,45 @@ class Trigger:
     @property
     def max_concurrency(self) -> int | None:
         """How many windows a tumbling window trigger runs at a time; None if its definition does not say."""
-        allowed = (self.definition.get("typeProperties") or {}).get("maxConcurrency")
+        allowed = self._type_properties.get("maxConcurrency")
         return allowed if isinstance(allowed, int) else None
+
+    @property
+    def depends_on(self) -> tuple[Dependency, ...]:
+        """What its windows wait for. :raises ValueError: for what cannot be read."""
+        return tuple(Dependency.from_wire(each) for each in self._type_properties.get("dependsOn") or ())
+
+    @property
+    def lifetime(self) -> tuple[datetime | None, datetime | None]:
+        """When its first window begins, and when its last one ends, None for not at all."""
+        said = self._type_properties
+        return parse_time(said.get("startTime")), parse_time(said.get("endTime"))
+
+    @property
+    def _type_properties(self) -> Mapping[str, Any]:
+        return self.definition.get("typeProperties") or {}
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Self:
         """Parse the answer of a GET, or one member of a list."""
         properties = wire["properties"]
         return cls(wire["name"], properties["type"], properties.get("runtimeState") or "", properties)
+
+
+_TIMESPAN = re.compile(r"(-?)(?:(\d+)\.)?(\d\d):(\d\d):(\d\d)")
+
+
+def parse_timespan(text: str) -> timedelta:
+    """Parse a length of time of the wire: days, hours, minutes and seconds, ``-1.02:03:04`` (spec).
+
+    :raises ValueError: for any other form.
+    """
+    match = _TIMESPAN.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no time span")
+    days, hours, minutes, seconds = (int(group or 0) for group in match.groups()[1:])
+    length = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    return -length if match[1] else length
 
 
 _US_TIME = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4}) (\d{1,2}):(\d{2}):(\d{2})(?: ([AP])M)?")

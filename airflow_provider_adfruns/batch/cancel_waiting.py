@@ -20,8 +20,8 @@ from airflow_provider_adfruns.batch.cancel import MOST_SENDS, cancel_run
 from airflow_provider_adfruns.batch.cancel_report import CancelOutcome, CancelReport
 from airflow_provider_adfruns.batch.deadline import is_over
 from airflow_provider_adfruns.batch.plan import CancelPlan, Exclusion, plan_cancels
+from airflow_provider_adfruns.batch.planning import read_history, tumbling_window_trigger
 from airflow_provider_adfruns.batch.report import skipped_json, some
-from airflow_provider_adfruns.batch.rerun import read_history, tumbling_window_trigger
 from airflow_provider_adfruns.batch.selection import OnRunning
 from airflow_provider_adfruns.batch.watch import AHEAD, QUERY_LAG_PATIENCE, at_once
 

@@ -18,7 +18,7 @@ from airflow_provider_adfruns.adf.errors import (
     PipelineRunNotFound,
 )
 from airflow_provider_adfruns.adf.pause import pause
-from airflow_provider_adfruns.batch.recovery import latest_rerun
+from airflow_provider_adfruns.batch.pipeline_rerun import latest_rerun
 from airflow_provider_adfruns.batch.report import RerunBy, Step, some
 from airflow_provider_adfruns.batch.submit import RerunHistory, with_history
 
@@ -167,7 +167,7 @@ class PipelineRunsKill(Kill):
 class ChosenRunsKill(PipelineRunsKill):
     """Cancels the reruns of pipeline runs that a batch may have created, by the ids chosen for them.
 
-    :param batch: see ``recovery.chosen_id``.
+    :param batch: see ``pipeline_rerun.chosen_id``.
     :param run_ids: the runs that were to be rerun.
     """
 

@@ -29,8 +29,9 @@ _WRITES_A_BATCH = 100
 
 
 class Phase(StrEnum):
-    """How far a batch came."""
+    """How far a batch came; of windows that are stuck the runs are cancelled first."""
 
+    CANCELLING = "cancelling"
     SUBMITTING = "submitting"
     WATCHING = "watching"
     SUCCEEDED = "succeeded"
@@ -84,7 +85,7 @@ class Ledger:
     @property
     def is_open(self) -> bool:
         """Whether its outcome has not been judged."""
-        return self.phase in {Phase.SUBMITTING, Phase.WATCHING}
+        return self.phase in {Phase.CANCELLING, Phase.SUBMITTING, Phase.WATCHING}
 
     @property
     def in_order(self) -> tuple[Window, ...]:
@@ -112,8 +113,9 @@ class Ledger:
         return replace(self, phase=phase)
 
     def taken_up(self, owner: str, max_tries: int) -> Self:
-        """Return the same batch in the hands of another try, submitting."""
-        return replace(self, owner=owner, max_tries=max_tries, phase=Phase.SUBMITTING)
+        """Return the same batch in the hands of another try, which begins with what comes first."""
+        phase = self.phase if self.phase is Phase.CANCELLING else Phase.SUBMITTING
+        return replace(self, owner=owner, max_tries=max_tries, phase=phase)
 
     def cleared(self, at: datetime, again: Iterable[Window], theirs: Iterable[Window]) -> Self:
         """Return the same batch after a person's clear.

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from airflow_provider_adfruns.batch.clearing import reopen
 from airflow_provider_adfruns.batch.deadline import refuse_past
 from airflow_provider_adfruns.batch.ledger import Ledger, Phase, fingerprint
-from airflow_provider_adfruns.batch.rerun import plan_rerun, resume_rerun
+from airflow_provider_adfruns.batch.planning import plan_rerun, resume_rerun
+from airflow_provider_adfruns.batch.report import Step
 from airflow_provider_adfruns.batch.watch import QUERY_LAG_PATIENCE
 
 if TYPE_CHECKING:
@@ -76,30 +77,9 @@ async def open_batch(client: FactoryClient, asked: Asked, known: Ledger | None, 
     :param known: what an earlier try has kept, if anything.
     :raises AdfRunsError: see ``plan_rerun`` and ``resume_rerun``.
     """
-    selection = fingerprint(
-        {
-            "selection": repr(asked.selection),
-            "statuses": sorted(asked.statuses or ()),
-            "factory": repr(client.connection.address),
-        }
-    )
-    is_resumed = known is not None and known.is_resumed_with(this.max_tries) and not asked.dry_run
-    if known is not None and is_resumed and known.selection == selection:
-        log.info(
-            "Taking up batch %s, planned at %s, which try %s left while %s: %d windows",
-            known.batch_id,
-            known.planned_at,
-            known.owner,
-            known.phase,
-            len(known.windows),
-        )
-        report = await resume_rerun(client, asked.selection, asked.statuses, known)
-        return Batch(
-            known.taken_up(this.owner, known.max_tries),
-            report,
-            is_taken_up=True,
-            is_cleared=this.max_tries != known.max_tries,
-        )
+    ledger = left_open(client, asked, known, this)
+    if ledger is not None:
+        return await take_up(client, asked, ledger, this)
     await refuse_past(client, asked.deadline)
     report = await plan_rerun(
         client,
@@ -110,19 +90,76 @@ async def open_batch(client: FactoryClient, asked: Asked, known: Ledger | None, 
         dry_run=asked.dry_run,
         may_hide_reruns=this.may_hide_reruns,
     )
+    return begin(client, asked, report, this, Phase.SUBMITTING)
+
+
+def _fingerprint(client: FactoryClient, asked: Asked) -> str:
+    return fingerprint(
+        {
+            "selection": repr(asked.selection),
+            "statuses": sorted(asked.statuses or ()),
+            "factory": repr(client.connection.address),
+        }
+    )
+
+
+def is_same_work(client: FactoryClient, asked: Asked, known: Ledger) -> bool:
+    """Say whether a batch has the same selection of the same factory."""
+    return known.selection == _fingerprint(client, asked)
+
+
+def left_open(client: FactoryClient, asked: Asked, known: Ledger | None, this: Try) -> Ledger | None:
+    """Return the batch that this try is to take up, None if it has to plan one.
+
+    :param known: what an earlier try has kept, if anything.
+    """
+    if known is None or asked.dry_run or not known.is_resumed_with(this.max_tries):
+        return None
+    if not is_same_work(client, asked, known):
+        return None
+    log.info(
+        "Taking up batch %s, planned at %s, which try %s left while %s: %d windows",
+        known.batch_id,
+        known.planned_at,
+        known.owner,
+        known.phase,
+        len(known.windows),
+    )
+    return known
+
+
+async def take_up(client: FactoryClient, asked: Asked, ledger: Ledger, this: Try) -> Batch:
+    """Resume the batch that an earlier try has left open or has not told the success of.
+
+    :raises AdfRunsError: see ``resume_rerun``.
+    """
+    report = await resume_rerun(client, asked.selection, asked.statuses, ledger)
+    return Batch(
+        ledger.taken_up(this.owner, ledger.max_tries),
+        report,
+        is_taken_up=True,
+        is_cleared=this.max_tries != ledger.max_tries,
+    )
+
+
+def begin(client: FactoryClient, asked: Asked, report: RerunReport, this: Try, phase: Phase) -> Batch:
+    """Return a new batch.
+
+    :param report: what is planned.
+    :param phase: what comes first.
+    """
+    to_rerun = [outcome for outcome in report.windows if outcome.step is not Step.REFUSED]
     ledger = Ledger(
         uuid.uuid4().hex[:12],
-        selection,
+        _fingerprint(client, asked),
         report.planned_at,
-        tuple(outcome.window for outcome in report.windows),
-        Phase.SUBMITTING,
+        tuple(outcome.window for outcome in to_rerun),
+        phase,
         this.owner,
         newest_first=asked.newest_first,
         max_tries=this.max_tries,
         fresh=frozenset(
-            outcome.window
-            for outcome in report.windows
-            if outcome.ran_at >= report.planned_at - QUERY_LAG_PATIENCE
+            outcome.window for outcome in to_rerun if outcome.ran_at >= report.planned_at - QUERY_LAG_PATIENCE
         ),
     )
     return Batch(ledger, report)

@@ -72,21 +72,21 @@ def plan_reruns(
     runs = list(history)
     named = {run.trigger_run_id for run in runs if selection.includes(run)}
     members: list[Member] = []
-    exclusions = _unknown_ids(selection, runs)
+    exclusions = unknown_ids(selection, runs)
     for window, family in sorted(by_window(runs).items()):
         if not any(run.trigger_run_id in named for run in family):
             if selection.cuts(family[0]):
-                exclusions.append(_exclude(family[-1], "its window lies only partly inside the range"))
+                exclusions.append(exclude(family[-1], "its window lies only partly inside the range"))
             continue
         earlier = [run for run in family if run.timestamp < planned_at]
         newer = [run for run in family if run.timestamp >= planned_at]
         if not earlier:
-            exclusions.append(_exclude(newer[-1], "it first ran after this rerun was planned"))
+            exclusions.append(exclude(newer[-1], "it first ran after this rerun was planned"))
             continue
         latest = earlier[-1]
         reason = _why_not(latest, family, selection, statuses)
         if reason:
-            exclusions.append(_exclude(latest, reason))
+            exclusions.append(exclude(latest, reason))
         else:
             members.append(Member(window, latest, newer[-1] if newer else None))
     return RerunPlan(selection.trigger_name, planned_at, tuple(members), tuple(exclusions))
@@ -101,14 +101,14 @@ def plan_cancels(history: Iterable[TriggerRun], selection: WindowSelection) -> C
     """
     runs = list(history)
     chosen = [run for run in runs if selection.includes(run)]
-    exclusions = _unknown_ids(selection, runs)
+    exclusions = unknown_ids(selection, runs)
     alive = [run for run in chosen if not run.status.is_final]
     alive_windows = {run.window for run in alive}
     for run in _latest_of_each(chosen) if selection.window_range else chosen:
         if run.status.is_final and (selection.window_range is None or run.window not in alive_windows):
-            exclusions.append(_exclude(run, f"it has ended already, {run.status}"))
+            exclusions.append(exclude(run, f"it has ended already, {run.status}"))
     exclusions.extend(
-        _exclude(run, "its window lies only partly inside the range")
+        exclude(run, "its window lies only partly inside the range")
         for run in runs
         if selection.cuts(run) and not run.status.is_final
     )
@@ -156,11 +156,13 @@ def _why_not(
     return f"its latest run is {latest.status}"
 
 
-def _unknown_ids(selection: WindowSelection, runs: Sequence[TriggerRun]) -> list[Exclusion]:
+def unknown_ids(selection: WindowSelection, runs: Sequence[TriggerRun]) -> list[Exclusion]:
+    """Return the run ids asked for that the history does not have, each with no status."""
     known = {run.trigger_run_id for run in runs}
     reason = f"trigger {selection.trigger_name!r} has no run of this id within the last 45 days"
     return [Exclusion(None, run_id, None, reason) for run_id in selection.run_ids if run_id not in known]
 
 
-def _exclude(run: TriggerRun, reason: str) -> Exclusion:
+def exclude(run: TriggerRun, reason: str) -> Exclusion:
+    """Return that a run, and so its window, is left alone for a reason."""
     return Exclusion(run.window, run.trigger_run_id, run.status, reason)

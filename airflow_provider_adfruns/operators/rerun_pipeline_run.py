@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.batch import clearing
     from airflow_provider_adfruns.batch import final_watch as final_watches
     from airflow_provider_adfruns.batch import kill as kills
-    from airflow_provider_adfruns.batch import recovery as recoveries
+    from airflow_provider_adfruns.batch import pipeline_rerun as pipeline_reruns
     from airflow_provider_adfruns.batch import watch as watches
     from airflow_provider_adfruns.triggers import runs as triggers
 else:
     clearing = Lazily("airflow_provider_adfruns.batch.clearing")
     kills = Lazily("airflow_provider_adfruns.batch.kill")
-    recoveries = Lazily("airflow_provider_adfruns.batch.recovery")
+    pipeline_reruns = Lazily("airflow_provider_adfruns.batch.pipeline_rerun")
     final_watches = Lazily("airflow_provider_adfruns.batch.final_watch")
     watches = Lazily("airflow_provider_adfruns.batch.watch")
     triggers = Lazily("airflow_provider_adfruns.triggers.runs")
@@ -124,11 +124,11 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
                 batch.begin()
             deadline = hook.run(self.end_of_wait)
             report = hook.run(
-                lambda client: recoveries.rerun_pipeline_runs(
+                lambda client: pipeline_reruns.rerun_pipeline_runs(
                     client,
                     run_ids,
                     batch.name,
-                    recoveries.RerunFrom(self.rerun_from),
+                    pipeline_reruns.RerunFrom(self.rerun_from),
                     start_activity_name=self.start_activity_name,
                     dry_run=dry_run,
                     deadline=deadline,
@@ -170,7 +170,7 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired."""
         runs = [watches.WatchedRun.from_json(run) for run in event["runs"]]
-        report = recoveries.RecoveryReport.from_json(event["report"])
+        report = pipeline_reruns.RecoveryReport.from_json(event["report"])
         self.link_to(context, view_of(report.run_ids))
         return self._finish(context, report, runs, triggers.error_of(event))
 
@@ -187,7 +187,7 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
     def _finish(
         self,
         context: Context,
-        report: recoveries.RecoveryReport,
+        report: pipeline_reruns.RecoveryReport,
         runs: Sequence[watches.WatchedRun],
         error: AdfRunsError | None,
         *,
@@ -203,7 +203,7 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         if not report.dry_run:
             if report.is_settled:  # else the next try has to ask for the same ids
                 TaskBatch(context).finish()
-            recoveries.check_outcome(report, has_waited=has_waited, fail_if=check_fail_if(self.fail_if))
+            pipeline_reruns.check_outcome(report, has_waited=has_waited, fail_if=check_fail_if(self.fail_if))
         return result
 
 

@@ -17,8 +17,9 @@ from airflow_provider_adfruns.adf.errors import (
     WaitTimedOut,
     WrongTriggerType,
 )
+from airflow_provider_adfruns.batch.planning import plan_rerun
 from airflow_provider_adfruns.batch.report import RerunReport, Step
-from airflow_provider_adfruns.batch.rerun import RerunWatch, check_outcome, find_new_runs, plan_rerun
+from airflow_provider_adfruns.batch.rerun import RerunWatch, check_outcome, find_new_runs
 from airflow_provider_adfruns.batch.selection import select_windows
 from airflow_provider_adfruns.batch.submit import Rules, Submission
 from airflow_provider_adfruns.batch.watch import wait_until_done

@@ -13,8 +13,8 @@ from airflow_provider_adfruns.adf.model import TriggerRun, TriggerRunStatus, Win
 from airflow_provider_adfruns.batch.clearing import reopened
 from airflow_provider_adfruns.batch.ledger import Ledger, Phase
 from airflow_provider_adfruns.batch.plan import Member, plan_reruns
+from airflow_provider_adfruns.batch.planning import resumed_report
 from airflow_provider_adfruns.batch.report import RerunBy, Step
-from airflow_provider_adfruns.batch.rerun import resumed_report
 from airflow_provider_adfruns.batch.selection import WindowSelection, select_windows
 from airflow_provider_adfruns.batch.watch import QUERY_LAG_PATIENCE
 from tests.batch.histories import NOW, hour, run

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adfruns.adf.pause import pause
 from airflow_provider_adfruns.batch.ledger import Ledger, Phase
+from airflow_provider_adfruns.batch.planning import plan_rerun, resume_rerun
 from airflow_provider_adfruns.batch.report import RerunBy
-from airflow_provider_adfruns.batch.rerun import plan_rerun, resume_rerun
 from airflow_provider_adfruns.batch.selection import select_windows
 from airflow_provider_adfruns.batch.submit import RerunHistory, Rules, Submission, with_history
 from tests.adf.talking import talk

@@ -14,8 +14,8 @@ import pytest
 import airflow_provider_adfruns
 from airflow_provider_adfruns.adf.client import FactoryClient
 from airflow_provider_adfruns.adf.pacing import Limit, Pacer
+from airflow_provider_adfruns.batch.planning import plan_rerun
 from airflow_provider_adfruns.batch.report import RerunBy, RerunReport, Step
-from airflow_provider_adfruns.batch.rerun import plan_rerun
 from airflow_provider_adfruns.batch.selection import select_windows
 from airflow_provider_adfruns.batch.submit import Rules, Submission
 from tests.adf.talking import talk

@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adfruns.batch import rerun as reruns
+from airflow_provider_adfruns.batch.planning import plan_rerun
 from airflow_provider_adfruns.batch.progress import Progress
 from airflow_provider_adfruns.batch.report import RerunReport
-from airflow_provider_adfruns.batch.rerun import RerunWatch, plan_rerun
+from airflow_provider_adfruns.batch.rerun import RerunWatch
 from airflow_provider_adfruns.batch.selection import select_windows
 from airflow_provider_adfruns.batch.submit import Rules, Submission
 from tests.adf.talking import talk

@@ -1,0 +1,179 @@
+"""Which windows are stuck, and what is left to rerun of them once their runs are cancelled; pure.
+
+A window is stuck whose trigger run stays WaitingOnDependency although all that it waits for has succeeded.
+The cure is to cancel that run, and to rerun it once the cancel is complete (Microsoft's support article).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from airflow_provider_adfruns.adf.model import TriggerRunStatus
+from airflow_provider_adfruns.batch.dependencies import needs
+from airflow_provider_adfruns.batch.plan import Exclusion, by_window, exclude, unknown_ids
+from airflow_provider_adfruns.batch.planning import outcome_of, skipped_of
+from airflow_provider_adfruns.batch.report import RerunReport, Step, WindowOutcome, skipped_json
+from airflow_provider_adfruns.batch.selection import DEFAULT_RERUN_STATUSES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    from airflow_provider_adfruns.adf.model import Dependency, TriggerRun, Window
+    from airflow_provider_adfruns.batch.cancel_report import CancelReport
+    from airflow_provider_adfruns.batch.dependencies import Upstream
+    from airflow_provider_adfruns.batch.selection import WindowSelection
+    from airflow_provider_adfruns.batch.watch import WatchedRun
+
+WAITS = TriggerRunStatus.WAITING_ON_DEPENDENCY
+_NEVER_RAN = "it was cancelled while it waited, and never ran; rerun it by its run id if it is wanted"
+_PERHAPS_BY_THIS_TASK = (
+    "it was cancelled while it waited, and never ran. An earlier try of this task may have done that, for"
+    " nothing is kept between tries here, or a person: rerun it by its run id if it is wanted"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stuckness:
+    """Judges whether a window that waits on its dependencies is stuck.
+
+    :param now: the service's time.
+    :param stuck_after: it has to have waited for so long, and all that it waits for to have succeeded so long
+        ago.
+    :param dependencies: what it waits for; None if that is not to be looked at.
+    :param upstreams: the triggers of these, by the names that the dependencies use.
+    """
+
+    now: datetime
+    stuck_after: timedelta
+    dependencies: Sequence[Dependency] | None = None
+    upstreams: Mapping[str, Upstream] = field(default_factory=dict)
+
+    def has_waited(self, run: TriggerRun) -> bool:
+        """Whether a run waits on its dependencies for long enough."""
+        return run.status is WAITS and run.timestamp <= self.now - self.stuck_after
+
+    def why_not(self, run: TriggerRun, window: Window) -> str | None:
+        """Say why a window is not stuck, by its latest run; None if it is."""
+        if run.status is not WAITS:
+            return f"it does not wait on dependencies: its latest run is {run.status}"
+        if not self.has_waited(run):
+            return f"it has begun to wait only at {run.timestamp:%Y-%m-%d %H:%M:%S}"
+        for needed in needs(window, run.trigger_name, self.dependencies or ()):
+            lack = self.upstreams[needed.trigger_name].lacks(needed)
+            if lack is not None:
+                return f"it waits as it should: {lack}"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What is known of earlier tries of the task.
+
+    :param windows: those that an earlier batch has cancelled and could not make whole.
+    :param are_unknown: there may have been a try that has left no note.
+    """
+
+    windows: frozenset[Window] = frozenset()
+    are_unknown: bool = False
+
+
+def choose(
+    history: Sequence[TriggerRun], selection: WindowSelection, stuckness: Stuckness, earlier: Earlier
+) -> tuple[list[WindowOutcome], list[Exclusion]]:
+    """Decide which windows to recover; each is judged by its latest run.
+
+    Beside those that are stuck these are windows whose run was cancelled while it waited, if an earlier try
+    has done that or they are named by this very run.
+
+    :param history: the trigger's runs; at least all those of the selected windows.
+    :return: the windows to recover, from the oldest to the newest, and what is left alone.
+    """
+    named = {run.trigger_run_id for run in history if selection.includes(run)}
+    chosen: list[WindowOutcome] = []
+    exclusions = unknown_ids(selection, history)
+    for window, family in sorted(by_window(history).items()):
+        latest = family[-1]
+        if not any(run.trigger_run_id in named for run in family):
+            if selection.cuts(latest):
+                exclusions.append(exclude(latest, "its window lies only partly inside the range"))
+            continue
+        never_ran = latest.status is TriggerRunStatus.CANCELLED and not latest.triggered_pipelines
+        is_left_over = window in earlier.windows and latest.status in DEFAULT_RERUN_STATUSES
+        if is_left_over or (never_ran and selection.names(latest)):
+            step = Step.UNCLEAR if earlier.are_unknown else Step.PLANNED
+            chosen.append(outcome_of(latest, window, step))
+        elif never_ran and earlier.are_unknown:
+            unclear = outcome_of(latest, window, Step.REFUSED)
+            chosen.append(replace(unclear, problem=_PERHAPS_BY_THIS_TASK))
+        elif never_ran:
+            exclusions.append(exclude(latest, _NEVER_RAN))
+        elif reason := stuckness.why_not(latest, window):
+            exclusions.append(exclude(latest, reason))
+        else:
+            chosen.append(outcome_of(latest, window, Step.PLANNED))
+    return chosen, exclusions
+
+
+def still_to_do(history: Iterable[TriggerRun], windows: Iterable[Window], report: RerunReport) -> RerunReport:
+    """Judge the windows of a batch that a try has died over before it has rerun any.
+
+    :param windows: the batch's.
+    :param report: without windows yet.
+    """
+    families = by_window(history)
+    known = [window for window in windows if window in families]
+    gone = [window for window in windows if window not in families]
+    report = report.with_windows(outcome_of(families[window][-1], window, Step.PLANNED) for window in known)
+    reason = "its runs are older than the factory's history by now"
+    lost = [skipped_of(Exclusion(window, None, None, reason)) for window in gone]
+    report = replace(report, skipped=(*report.skipped, *lost))
+    return without_what_went_on(report, {each.run_id: each.status_before for each in report.windows})
+
+
+def awaited_cancels(report: RerunReport) -> list[str]:
+    """Return the trigger runs that have to be Cancelled before their windows are rerun."""
+    return [each.run_id for each in report.planned if each.status_before == WAITS]
+
+
+def after_cancel(report: RerunReport, cancel: CancelReport) -> RerunReport:
+    """Take over what became of the cancels: a window whose run could not be cancelled is not rerun.
+
+    :param cancel: of the runs that wait.
+    """
+    problems = {each.run_id: each.problem for each in cancel.runs if each.problem}
+    left_alone = {each["run_id"]: each for each in cancel.skipped}
+    problems |= {run_id: each["reason"] for run_id, each in left_alone.items() if each["status"] is None}
+    report = report.with_windows(
+        replace(each, step=Step.REFUSED, problem=f"its run was not cancelled: {problems[each.run_id]}")
+        if each.run_id in problems
+        else each
+        for each in report.windows
+    )
+    went_on = {run_id: each["status"] for run_id, each in left_alone.items() if each["status"]}
+    return without_what_went_on(report, went_on)
+
+
+def after_wait(report: RerunReport, runs: Iterable[WatchedRun]) -> RerunReport:
+    """Take over how the cancelled runs have ended."""
+    return without_what_went_on(report, {run.run_id: run.status for run in runs if run.is_final})
+
+
+def without_what_went_on(report: RerunReport, statuses: Mapping[str, str]) -> RerunReport:
+    """Leave windows alone that have gone on by themselves and not failed: they are not stuck any more.
+
+    :param statuses: of trigger runs, by id, as they are now.
+    """
+    good = {
+        run_id: status
+        for run_id, status in statuses.items()
+        if status != WAITS and TriggerRunStatus(status) not in DEFAULT_RERUN_STATUSES
+    }
+    gone = [each for each in report.planned if each.run_id in good]
+    skipped = [
+        skipped_json(each.window, each.run_id, good[each.run_id], "it has gone on by itself") for each in gone
+    ]
+    windows = {each.window for each in gone}
+    report = replace(report, skipped=(*report.skipped, *skipped))
+    return report.with_windows(each for each in report.windows if each.window not in windows)
