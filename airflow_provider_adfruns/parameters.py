@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
+
 def positive(value: object, parameter: str) -> float:
     """Return a number of seconds. :raises InvalidInput: unless it is above zero."""
     if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
