@@ -136,9 +136,12 @@ def test_the_serialized_task_shows_the_link_to_adf_studio(
     operator: Callable[..., BaseOperator],
     parameters: dict[str, Any],
     templated: set[str],  # noqa: ARG001 - of the table
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with DAG("parsed", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
         operator(task_id="task", **parameters)
+    # as in the API server: a scheduler, and a clear, switch links off for their whole process
+    monkeypatch.setattr(DagSerialization, "_load_operator_extra_links", True)
     task = DagSerialization.from_dict(DagSerialization.to_dict(dag)).get_task("task")
     assert [(link.name, link.xcom_key) for link in task.operator_extra_links] == [
         ("ADF Studio", "_link_AdfStudioLink")
