@@ -177,7 +177,9 @@ def recovery_checks(emulator: AdfEmulator, was: Waiting) -> Iterator[Check]:
     yield from rerun_checks(emulator, was.stuck, "report_hourly")
     now = waiting_windows(emulator)
     seen = f"{len(was.rightly)}, for orders that failed"
-    yield Check("what waits as it should waits on", bool(was.rightly) and now == Waiting({}, was.rightly), seen)
+    yield Check(
+        "what waits as it should waits on", bool(was.rightly) and now == Waiting({}, was.rightly), seen
+    )
 
 
 def cancel_checks(emulator: AdfEmulator, before: list[dict[str, Any]]) -> Iterator[Check]:
