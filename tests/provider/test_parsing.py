@@ -17,6 +17,7 @@ from airflow_provider_adfruns.operators.cancel import (
     AdfCancelWaitingTriggerRunOperator,
 )
 from airflow_provider_adfruns.operators.cleanup import AdfCleanUpOperator
+from airflow_provider_adfruns.operators.recover import AdfRecoverStuckTriggerRunsOperator
 from airflow_provider_adfruns.operators.rerun import (
     AdfRerunPipelineRunOperator,
     AdfRerunTumblingWindowRunsOperator,
@@ -69,6 +70,15 @@ TASKS: list[tuple[Callable[..., BaseOperator], dict[str, Any], set[str]]] = [
         },
     ),
     (
+        AdfRecoverStuckTriggerRunsOperator,
+        {"trigger_name": "report", **NIGHT_RANGE, "check_dependencies": False, "max_windows": 50},
+        {
+            *EACH_OPERATOR,
+            *("trigger_name", "run_ids", "window_start", "window_end", "check_dependencies"),
+            *("fail_if", "dry_run"),
+        },
+    ),
+    (
         AdfRerunPipelineRunOperator,
         {"run_ids": ["a", "b"], "rerun_from": "activity", "start_activity_name": "Merge", "fail_if": "all"},
         {*EACH_OPERATOR, "run_ids", "rerun_from", "start_activity_name", "fail_if", "dry_run"},
@@ -101,6 +111,7 @@ import airflow.triggers.base
 before = set(sys.modules)
 import airflow_provider_adfruns.callbacks
 import airflow_provider_adfruns.operators.cancel
+import airflow_provider_adfruns.operators.recover
 import airflow_provider_adfruns.operators.rerun
 import airflow_provider_adfruns.sensors.cancel_complete
 print(sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
@@ -188,6 +199,7 @@ def test_deferrable_takes_its_default_from_airflows_setting(monkeypatch: pytest.
     [
         ("hooks.adf_runs", {"AdfRunsHook"}),
         ("operators.cancel", {"AdfCancelPipelineRunOperator", "AdfCancelWaitingTriggerRunOperator"}),
+        ("operators.recover", {"AdfRecoverStuckTriggerRunsOperator"}),
         ("operators.rerun", {"AdfRerunTumblingWindowRunsOperator", "AdfRerunPipelineRunOperator"}),
         ("operators.cleanup", {"AdfCleanUpOperator"}),
         ("sensors.cancel_complete", {"AdfCancelCompleteSensor"}),
