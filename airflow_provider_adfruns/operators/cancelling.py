@@ -6,7 +6,6 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_adfruns._lazily import Lazily
-from airflow_provider_adfruns.adf.errors import AdfRunsError
 from airflow_provider_adfruns.killing import killable
 from airflow_provider_adfruns.operators.base import AdfRunsOperator
 from airflow_provider_adfruns.parameters import as_bool, is_templated
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.adf.errors import AdfRunsError
     from airflow_provider_adfruns.batch import cancel_report as reports
     from airflow_provider_adfruns.batch import final_watch as final_watches
     from airflow_provider_adfruns.batch import watch as watches
@@ -107,11 +107,8 @@ class CancelOperator(AdfRunsOperator):
         if self.deferrable:
             return _Begun(report, deadline)
         watch = final_watches.RunsFinalWatch(client, **watched)
-        try:
-            await watches.wait_until_done(watch, client, poll_interval=self.poll_interval, deadline=deadline)
-        except AdfRunsError as error:
-            return _Begun(report, runs=tuple(watch.runs), error=error)
-        return _Begun(report, runs=tuple(watch.runs))
+        error = await self.wait_for(watch, client, deadline)
+        return _Begun(report, runs=tuple(watch.runs), error=error)
 
     def _finish(
         self,
