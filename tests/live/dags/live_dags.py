@@ -55,7 +55,9 @@ with live_dag("live_rerun_mapped", window_start="", window_end=""):
     )
 
 with live_dag("live_recover", window_start="", window_end=""):
-    AdfRecoverStuckTriggerRunsOperator(task_id="recover", trigger_name="report", deferrable=True, **NIGHT)
+    AdfRecoverStuckTriggerRunsOperator(
+        task_id="recover", trigger_name="report", deferrable=True, wait_for_completion=False, **NIGHT
+    )
 
 with live_dag("live_soak", pipeline_run_ids=[], trigger_run_ids=[]):
 
