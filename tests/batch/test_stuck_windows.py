@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -102,6 +103,19 @@ def test_where_a_try_may_have_left_no_note_it_is_a_problem_instead() -> None:
     [found], left_alone = choose([run(1, "Cancelled")], DAY, stuckness(), Earlier(are_unknown=True))
     assert (found.step, left_alone) == (Step.REFUSED, [])
     assert "An earlier try of this task may have done that" in found.problem
+
+
+@pytest.mark.parametrize("status", ["Failed", "Cancelled"])
+def test_where_a_try_may_have_left_no_note_so_is_a_rerun_that_was_not_well(status: str) -> None:
+    rerun = replace(run(1, status, attempt=1), triggered_pipelines={"load": "a run"})
+    [found], left_alone = choose([run(1, "Cancelled"), rerun], DAY, stuckness(), Earlier(are_unknown=True))
+    assert (found.step, left_alone) == (Step.REFUSED, [])
+    assert f"it was cancelled while it waited, and its rerun is {status}" in found.problem
+
+
+def test_where_a_try_may_have_left_no_note_what_failed_without_a_cancel_is_none_of_its_business() -> None:
+    found, [left_alone] = choose([run(1, "Failed")], DAY, stuckness(), Earlier(are_unknown=True))
+    assert (found, left_alone.reason) == ([], "it does not wait on dependencies: its latest run is Failed")
 
 
 HISTORIES = st.lists(

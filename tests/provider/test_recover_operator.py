@@ -311,11 +311,14 @@ def test_a_timeout_while_runs_are_being_cancelled_names_the_windows_and_reruns_n
 ) -> None:
     emulator = factory(changed(cancel_seconds=7200))
     task = recover(**NIGHT, deferrable=deferrable, timeout=600)
-    with pytest.raises(WaitTimedOut, match=r"2 not final: trigger run"):
+    with pytest.raises(
+        WaitTimedOut, match=r"2 not final: trigger run.*2 windows.*not rerun yet.*Clear the task"
+    ):
         task.run()
     assert sent(emulator, "TriggerRuns_Rerun") == []
     assert {each["problem"] for each in task.ti.report["windows"]} == {
-        "it was not sent: the deadline came first"
+        "its run is cancelled or about to be, and it is not rerun yet: the deadline came first. Clear the task,"
+        " and it goes on"
     }
 
 

@@ -196,6 +196,17 @@ def test_without_a_store_a_next_try_names_what_was_cancelled_and_never_ran(
     assert windows(emulator) == DONE
 
 
+def test_without_a_store_a_next_try_names_a_rerun_that_failed(factory: Start) -> None:
+    scenario = deepcopy(STUCK)
+    scenario["triggers"]["report"]["windows"][0]["rerun_outcome"] = "failed"
+    emulator = factory(scenario)
+    with pytest.raises(RunsNotAsWanted):
+        one_try(1, None).run()
+    with pytest.raises(RunsNotAsWanted, match=r"2 of 2 windows.*its rerun is Failed.*earlier try"):
+        one_try(2, None).run()
+    assert len(sent(emulator, "TriggerRuns_Rerun")) == 2
+
+
 def test_without_a_store_a_window_named_by_its_run_is_not_rerun_twice(
     factory: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
