@@ -174,9 +174,7 @@ def _retrying(chance: random.Random) -> tuple[dict[str, Any], dict[str, Any]]:
     return {"outcome": [*outcomes, "succeeded"]}, {"retryPolicy": policy}
 
 
-def faults(
-    chance: random.Random, operations: tuple[str, ...], most_stale: float
-) -> list[dict[str, Any]]:
+def faults(chance: random.Random, operations: tuple[str, ...], most_stale: float) -> list[dict[str, Any]]:
     """Draw every kind of fault on every operation; a 429 that was carried out would be a lie.
 
     :param most_stale: seconds that an answer to a query may be behind, beyond the usual lag.

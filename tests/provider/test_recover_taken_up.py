@@ -1,4 +1,4 @@
-"""A recovery that a next try takes up while its runs are being cancelled: nothing of the first look is lost."""
+"""A recovery that a next try takes up while its runs are being cancelled loses nothing of the first look."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ STUCK: dict[str, Any] = {
                     "from": "-PT3H",
                     "count": 3,
                     "except": [
-                        {"windows": 1, "runs": [{"status": "WaitingOnDependency", "id": "stuck", "stuck": True}]}
+                        {
+                            "windows": 1,
+                            "runs": [{"status": "WaitingOnDependency", "id": "stuck", "stuck": True}],
+                        }
                     ],
                 }
             ],

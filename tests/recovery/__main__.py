@@ -27,7 +27,7 @@ _COUNTED = ("nights", "windows", "stuck", "cancels", "reruns", "kills", "faults"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the nights. :return: 0 if every stuck window of every night was recovered as it should be, else 1."""
+    """Run the nights. :return: 0 if every stuck window was recovered as it should be, else 1."""
     parser = argparse.ArgumentParser(prog="python -m tests.recovery", description=__doc__)
     parser.add_argument("--seeds", type=int, default=10, help="how many nights; default 10")
     parser.add_argument("--windows", type=int, default=40, help="windows a night; default 40")
@@ -75,7 +75,7 @@ def _all_nights(home: Path, options: argparse.Namespace) -> bool:
     return not bad
 
 
-def _one_night(home: Path, factory: Served, night: Night, has_store: bool) -> tuple[Judgement, int]:  # noqa: FBT001
+def _one_night(home: Path, factory: Served, night: Night, has_store: bool) -> tuple[Judgement, int]:
     from tests.recovery.attempt import recover
     from tests.recovery.judge import judge
     from tests.recovery.storm import RecoveryStorm

@@ -1,4 +1,4 @@
-"""One try of a recovery, that dies where its night says; what it writes to the ledger is kept for the judge."""
+"""One try of a recovery, which dies where its night says; its ledgers are kept for the judge."""
 
 from __future__ import annotations
 

@@ -129,7 +129,9 @@ def draw(seed: int, count: int) -> Night:
     starts = [begin + timedelta(hours=place) for place in range(count)]
     depends_on, needs = _dependencies(chance)
     pasts = _pasts(chance, count, is_chain=len(needs) > 1)
-    waiting = frozenset(start for start, past in zip(starts, pasts, strict=True) if past[-1].startswith(WAITS))
+    waiting = frozenset(
+        start for start, past in zip(starts, pasts, strict=True) if past[-1].startswith(WAITS)
+    )
     choice, selected, named = _choice(chance, starts, waiting)
     busy = count // 2
     return Night(
@@ -151,7 +153,7 @@ def draw(seed: int, count: int) -> Night:
             "poll_interval": chance.choice([10.0, 30.0]),
             "deferrable": chance.random() < 0.5,
             "wait_for_completion": chance.random() < 0.9,
-            "timeout": chance.choice([86400.0, 86400.0, 400.0]),
+            "timeout": chance.choice([2400.0, 2400.0, 400.0]),
         },
         tuple(_death(chance, busy) for _ in range(chance.randrange(6))),
         tuple(
@@ -241,7 +243,9 @@ def _scenario(
     fails = chance.random() < 0.3
     for place, past in enumerate(pasts):
         start = begin + timedelta(hours=place)
-        runs = [_waiting_run(chance, status, start) if status.startswith(WAITS) else status for status in past]
+        runs = [
+            _waiting_run(chance, status, start) if status.startswith(WAITS) else status for status in past
+        ]
         outcome = {"rerun_outcome": ["failed", "succeeded"]} if fails and chance.random() < 0.15 else {}
         exceptions.append({"windows": place, "runs": runs, **outcome})
     return {
@@ -307,4 +311,6 @@ def _death(chance: random.Random, busy: int) -> Death | None:
     then = chance.choice(["", "", "", "clear", "end"])
     if chance.random() < 0.4:
         return Death(chance.randint(1, 6), "ledger", chance.random() < 0.5, then)
-    return Death(chance.randint(1, chance.choice([12, busy, 2 * busy])), "request", chance.random() < 0.5, then)
+    return Death(
+        chance.randint(1, chance.choice([12, busy, 2 * busy])), "request", chance.random() < 0.5, then
+    )

@@ -11,16 +11,19 @@ from tests.chaos.factory import Control
 from tests.chaos.night import COLLEAGUE, OURS
 from tests.chaos.tries import HUNG, Tries
 from tests.recovery.attempt import read_ledgers
-from tests.recovery.judge import Evidence
 from tests.recovery.night import PERSON, TRIGGER, UPSTREAM, WAITS
+from tests.recovery.truth import Evidence
 
 if TYPE_CHECKING:
     from tests.recovery.night import Night
 
 _MOST_TRIES = 24
-_MOST_ERRORS = 8
+_MOST_ERRORS = 5
 _QUIET_SECONDS = 1200.0
-_RERUN, _CANCEL = "/triggers/{trigger}/triggerRuns/{run}/rerun", "/triggers/{trigger}/triggerRuns/{run}/cancel"
+_RERUN, _CANCEL = (
+    "/triggers/{trigger}/triggerRuns/{run}/rerun",
+    "/triggers/{trigger}/triggerRuns/{run}/cancel",
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,7 +78,12 @@ class RecoveryStorm(Tries):
             ends.append(end)
             death = self.death(len(ends))
             verdicts, errors = verdicts + (end == VERDICT), errors + (end == ERROR)
-            if end == HUNG or errors > _MOST_ERRORS or verdicts > night.retries or (end == SUCCESS and is_cleared):
+            if (
+                end == HUNG
+                or errors > _MOST_ERRORS
+                or verdicts > night.retries
+                or (end == SUCCESS and is_cleared)
+            ):
                 break
             if end == SUCCESS:
                 is_cleared = True
@@ -145,7 +153,9 @@ def target(chance: random.Random, what: str, windows: list[dict[str, Any]]) -> s
     if not chosen:
         return None
     run = chance.choice(chosen)
-    return path.replace("{run}", run["triggerRunId"]).replace("{pipeline}", next(iter(run["pipelineRuns"]), ""))
+    return path.replace("{run}", run["triggerRunId"]).replace(
+        "{pipeline}", next(iter(run["pipelineRuns"]), "")
+    )
 
 
 _MEDDLING = {
