@@ -241,6 +241,12 @@ def resumed_report(
         elif window in bases:
             base = _cancelled(family, ledger) or bases[window]
             outcomes.append(_resumed(window, family, base, ledger, may_be_sent))
+        elif (waited := _waited(family, ledger)) is not None:
+            if waited.status is TriggerRunStatus.WAITING_ON_DEPENDENCY:
+                problem = f"its run was not cancelled, and is {waited.status}"
+                outcomes.append(replace(outcome_of(waited, window, Step.REFUSED), problem=problem))
+            else:
+                skipped.append(exclude(waited, "it has gone on by itself"))
         elif [run.status for run in family] == [TriggerRunStatus.SUCCEEDED]:
             skipped.append(exclude(family[0], "it has succeeded without a rerun"))
         else:
@@ -279,6 +285,12 @@ def _bases(
         each.window: each.run for each in members if each.newer is not None or each.window in ledger.fresh
     }
     return latest | sure | shown
+
+
+def _waited(family: Sequence[TriggerRun], ledger: Ledger) -> TriggerRun | None:
+    """Return the run that a recovery was to cancel and that has not ended; a rerun chooses by ended ones."""
+    surely_seen = [run for run in family if run.timestamp < ledger.planned_at - QUERY_LAG_PATIENCE]
+    return surely_seen[-1] if surely_seen and not surely_seen[-1].status.is_final else None
 
 
 def _cancelled(family: Sequence[TriggerRun], ledger: Ledger) -> TriggerRun | None:

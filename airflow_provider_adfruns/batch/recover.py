@@ -14,7 +14,7 @@ from airflow_provider_adfruns.batch.deadline import refuse_past
 from airflow_provider_adfruns.batch.dependencies import Upstream, needs
 from airflow_provider_adfruns.batch.ledger import Phase
 from airflow_provider_adfruns.batch.opening import Batch, begin, is_same_work, left_open, take_up
-from airflow_provider_adfruns.batch.plan import by_window
+from airflow_provider_adfruns.batch.plan import by_window, unknown_ids
 from airflow_provider_adfruns.batch.planning import (
     check_chosen,
     read_history,
@@ -81,8 +81,10 @@ async def open_recovery(
     trigger = await tumbling_window_trigger(client, asked.selection.trigger_name)
     selection = replace(asked.selection, trigger_name=trigger.name)  # queries may mind the case
     if ledger is not None:
-        empty = RerunReport(trigger.name, ledger.planned_at, False, (), ())
-        report = still_to_do(await read_history(client, selection), ledger.windows, empty)
+        history = await read_history(client, selection)
+        unknown = tuple(skipped_of(each) for each in unknown_ids(selection, history))
+        empty = RerunReport(trigger.name, ledger.planned_at, False, (), unknown)
+        report = still_to_do(history, ledger.windows, empty)
         return Batch(ledger.taken_up(this.owner, this.max_tries), report, is_taken_up=True)
     warn_unless_started(trigger)
     earlier = _earlier(client, asked, known, this)

@@ -15,6 +15,8 @@ from airflow_provider_adfruns.batch.plan import Exclusion, by_window, exclude, u
 from airflow_provider_adfruns.batch.planning import outcome_of, skipped_of
 from airflow_provider_adfruns.batch.report import RerunReport, Step, WindowOutcome, skipped_json
 from airflow_provider_adfruns.batch.selection import DEFAULT_RERUN_STATUSES
+from airflow_provider_adfruns.batch.submit import with_history
+from airflow_provider_adfruns.batch.watch import QUERY_LAG_PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -118,17 +120,36 @@ def choose(
 def still_to_do(history: Iterable[TriggerRun], windows: Iterable[Window], report: RerunReport) -> RerunReport:
     """Judge the windows of a batch that a try has died over before it has rerun any.
 
+    What has been rerun since has been so by somebody else, and is neither cancelled nor rerun.
+
     :param windows: the batch's.
     :param report: without windows yet.
     """
     families = by_window(history)
     known = [window for window in windows if window in families]
     gone = [window for window in windows if window not in families]
-    report = report.with_windows(outcome_of(families[window][-1], window, Step.PLANNED) for window in known)
+    report = report.with_windows(_since_the_plan(families[window], window, report) for window in known)
     reason = "its runs are older than the factory's history by now"
     lost = [skipped_of(Exclusion(window, None, None, reason)) for window in gone]
     report = replace(report, skipped=(*report.skipped, *lost))
-    return without_what_went_on(report, {each.run_id: each.status_before for each in report.windows})
+    return without_what_went_on(report, {each.run_id: each.status_before for each in report.planned})
+
+
+def _since_the_plan(family: Sequence[TriggerRun], window: Window, report: RerunReport) -> WindowOutcome:
+    """Judge a window by its latest run before the plan, and what has come after it.
+
+    A run that began just before the plan and has not ended was hidden from it: what waits only since then is
+    not stuck.
+    """
+    surely_seen = report.planned_at - QUERY_LAG_PATIENCE
+    earlier = [
+        run
+        for run in family
+        if run.timestamp < surely_seen or (run.timestamp < report.planned_at and run.status.is_final)
+    ]
+    base = earlier[-1] if earlier else family[0]
+    newer = [run for run in family if run.timestamp > base.timestamp]
+    return with_history(outcome_of(base, window, Step.PLANNED), newer)
 
 
 def awaited_cancels(report: RerunReport) -> list[str]:

@@ -98,7 +98,7 @@ def _one_night(home: Path, factory: Served, night: Night, *, has_store: bool) ->
     def attempt(number: int) -> Callable[[], None]:
         return partial(operate, home, night.parameters, store, number)
 
-    return _through(Storm(night, factory, home, attempt, has_store), "ours")
+    return _through(Storm(factory, home, attempt, night=night, has_store=has_store), "ours")
 
 
 def _blind_night(home: Path, factory: Served, night: Night) -> Judgement:
@@ -110,7 +110,7 @@ def _blind_night(home: Path, factory: Served, night: Night) -> Judgement:
     def attempt(_: int) -> Callable[[], None]:
         return partial(rerun_blindly, factory, now)
 
-    return _through(Storm(night, factory, home, attempt), "blind")[0]
+    return _through(Storm(factory, home, attempt, night=night), "blind")[0]
 
 
 def _through(storm: Storm, name: str) -> tuple[Judgement, int]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.triggers.base import BaseTrigger
 
+    from airflow_provider_adfruns.operators.windows import WindowsOperator
     from tests.chaos.factory import Served
 
 SUCCESS, VERDICT, ERROR = "success", "verdict", "error"
@@ -89,31 +90,41 @@ class FileTaskInstance:
 
     id = "chaos"
 
-    def __init__(self, path: Path, try_number: int) -> None:
+    def __init__(self, path: Path, try_number: int, max_tries: int = 0) -> None:
         self._path = path
         self.try_number = try_number
+        self.max_tries = max_tries
 
     def xcom_push(self, key: str, value: Any) -> None:
         """Leave a value."""
         _write(self._path, {**(read(self._path) or {}), key: value})
 
 
-def operate(home: Path, parameters: Mapping[str, Any], store: FileStore | None, try_number: int) -> None:
+def operate(
+    home: Path,
+    parameters: Mapping[str, Any],
+    store: FileStore | None,
+    try_number: int,
+    *,
+    operator: Callable[..., WindowsOperator] = AdfRerunTumblingWindowRunsOperator,
+    max_tries: int = 0,
+) -> None:
     """Execute the operator as a worker does, and whenever it defers its trigger as a triggerer does.
 
     :param store: None as before Airflow 3.3.
+    :param max_tries: the task instance's; a person's clear raises it.
     """
-    context: Any = {"ti": FileTaskInstance(home / "xcom.json", try_number)}
+    context: Any = {"ti": FileTaskInstance(home / "xcom.json", try_number, max_tries)}
     if store is not None:
         context["task_state_store"] = store
-    task = AdfRerunTumblingWindowRunsOperator(task_id="chaos", **parameters)
+    task = operator(task_id="chaos", **parameters)
     step = partial(task.execute, cast("Context", context))
     while True:
         try:
             step()
         except TaskDeferred as deferral:
             event = json.loads(json.dumps(asyncio.run(_event_of(deferral.trigger))))
-            task = AdfRerunTumblingWindowRunsOperator(task_id="chaos", **parameters)
+            task = operator(task_id="chaos", **parameters)
             step = partial(getattr(task, deferral.method_name), cast("Context", context), event)
         else:
             return

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from tests.chaos.night import SECRET
+from tests.chaos.night import SECRET, TRIGGER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _START_SECONDS = 120.0
 _FRESH_SECONDS = 2.0
 _PAGE = 1000
+_ALL = 1_000_000
 
 
 class Control:
@@ -64,10 +65,14 @@ class Control:
             if len(entries) >= page["total"]:
                 return entries
 
-    def windows(self, count: int) -> list[dict[str, Any]]:
-        """Return the trigger's windows with all their runs, as they truly are."""
+    def windows(self, count: int, trigger: str = TRIGGER) -> list[dict[str, Any]]:
+        """Return a trigger's windows with all their runs, as they truly are."""
         triggers = self.call("GET", f"/state?windows={count}&runs=0")["triggers"]
-        return list(triggers[0]["windows"])
+        return list(next(each for each in triggers if each["name"] == trigger)["windows"])
+
+    def pipeline_runs(self) -> list[dict[str, Any]]:
+        """Return all pipeline runs, as they truly are."""
+        return list(self.call("GET", f"/state?windows=0&runs={_ALL}")["pipelineRuns"])
 
     def close(self) -> None:
         """Close the connection."""

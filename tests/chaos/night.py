@@ -81,7 +81,10 @@ def draw(seed: int, count: int) -> Night:
     return Night(
         seed,
         _scenario(chance, seed, pasts, begin, lag),
-        (*_faults(chance, SETTLE_SECONDS - 2 - lag), *_gateway_and_token_faults(_beside("faults", seed))),
+        (
+            *faults(chance, _OPERATIONS, SETTLE_SECONDS - 2 - lag),
+            *_gateway_and_token_faults(_beside("faults", seed)),
+        ),
         tuple({"operation": _QUERY, "lose": kind, "rate": 0.3, "seed": seed} for kind in ("page", "rest")),
         frozenset(starts),
         frozenset(start for start, past in zip(starts, pasts, strict=True) if past[-1] in _ELIGIBLE),
@@ -171,10 +174,13 @@ def _retrying(chance: random.Random) -> tuple[dict[str, Any], dict[str, Any]]:
     return {"outcome": [*outcomes, "succeeded"]}, {"retryPolicy": policy}
 
 
-def _faults(chance: random.Random, most_stale: float) -> list[dict[str, Any]]:
-    """Draw every kind of fault on every operation; a 429 that was carried out would be a lie."""
+def faults(chance: random.Random, operations: tuple[str, ...], most_stale: float) -> list[dict[str, Any]]:
+    """Draw every kind of fault on every operation; a 429 that was carried out would be a lie.
+
+    :param most_stale: seconds that an answer to a query may be behind, beyond the usual lag.
+    """
     kinds: list[tuple[str, dict[str, Any]]] = []
-    for operation in _OPERATIONS:
+    for operation in operations:
         for status in (429, 500, 503, 504):
             kinds += [(operation, {"status": status})]
             kinds += [(operation, {"status": status, "retry_after": chance.choice([0, 1, 5, 20, 45])})]

@@ -2,53 +2,35 @@
 
 from __future__ import annotations
 
-import os
 import random
-import select
-import signal
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adfruns.batch.ledger import Phase
-from tests.chaos.attempt import ERROR, VERDICT, begin, read
-from tests.chaos.factory import Control, Served
+from tests.chaos.attempt import ERROR, VERDICT, read
+from tests.chaos.factory import Control
 from tests.chaos.judge import Evidence
 from tests.chaos.night import COLLEAGUE, TRIGGER
+from tests.chaos.tries import KILLED, Tries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from tests.chaos.night import Night
 
 MOST_TRIES = 14  # four kills, and ten that end by themselves without a verdict
-_LOOK_SECONDS = 0.005
-_STILL_LOOKS = 5
-_HANGING_LOOKS = 20
-_LONGEST_TRY_SECONDS = 600.0
 _QUIET = timedelta(minutes=2)
-HUNG, KILLED = "hung", "killed"
 
 
-@dataclass(slots=True)
-class Storm:
+@dataclass(slots=True, kw_only=True)
+class Storm(Tries):
     """One night of one task.
 
-    :param home: a directory of its own.
-    :param attempt: starts the work of a try, by its number, in the process that is to be killed.
     :param has_store: whether Airflow keeps the ledger between tries.
     """
 
     night: Night
-    served: Served
-    home: Path
-    attempt: Callable[[int], Callable[[], None]]
     has_store: bool = True
-    tries: list[int] = field(default_factory=list)
-    kills: int = 0
     _left: list[tuple[int, str]] = field(default_factory=list)
     _losses: list[int] = field(default_factory=list)
 
@@ -62,8 +44,11 @@ class Storm:
         kills = list(self.night.kills)
         end = ERROR
         for number in range(1, MOST_TRIES + 1):
-            self.tries.append(control.calls_so_far())
-            end = self._try(control, number, kills.pop(0) if kills else None)
+            end = self.go(control, kills.pop(0) if kills else None)
+            for loss in self._losses:
+                with suppress(RuntimeError):
+                    control.call("DELETE", f"/faults/{loss}")
+            self._losses.clear()
             if end not in {ERROR, KILLED}:
                 break
             control.advance(random.Random(f"{self.night.seed} {number}").uniform(0, 5))  # noqa: S311
@@ -81,64 +66,20 @@ class Storm:
         control.close()
         return evidence
 
-    def _try(self, control: Control, number: int, kill_after: int | None) -> str:
-        """Go through one try. :return: how it ended."""
-        process = begin(self.home, self.served, self.attempt(number))
-        try:
-            return self._watch(control, process, kill_after)
-        finally:
-            with suppress(ProcessLookupError, ChildProcessError):
-                os.kill(process, signal.SIGKILL)
-                os.waitpid(process, 0)
-            for loss in self._losses:
-                with suppress(RuntimeError):
-                    control.call("DELETE", f"/faults/{loss}")
-            self._losses.clear()
-
-    def _watch(self, control: Control, process: int, kill_after: int | None) -> str:
-        ended = os.pidfd_open(process)
-        try:
-            return self._watch_until(ended, control, process, kill_after)
-        finally:
-            os.close(ended)
-
-    def _watch_until(self, ended: int, control: Control, process: int, kill_after: int | None) -> str:
-        until = time.monotonic() + _LONGEST_TRY_SECONDS
-        began, before, still = self.tries[-1], -1, 0
-        while time.monotonic() < until:
-            waited, status = os.waitpid(process, os.WNOHANG)
-            if waited and os.WIFSIGNALED(status):
-                self.kills += 1
-                return self._judged() or KILLED
-            if waited:
-                return str((read(self.home / "outcome.json") or {"end": ERROR})["end"])
-            calls = control.calls_so_far()
-            if kill_after is not None and calls - began >= kill_after:
-                os.kill(process, signal.SIGKILL)
-                os.waitpid(process, 0)
-                self.kills += 1
-                return self._judged() or KILLED
-            self._meddle(control, calls)
-            self._lose(control)
-            still = still + 1 if calls == before else 0
-            before = calls
-            if still and still % _STILL_LOOKS == 0:  # an answer is delayed: time passes for who waits for it
-                control.advance(2)
-            if still >= _HANGING_LOOKS:  # it hangs: the connection breaks in the end
-                control.call("POST", "/release")
-                still = 0
-            select.select([ended], [], [], _LOOK_SECONDS)  # returns at once when the process ends
-        return HUNG
-
     def _ledger(self) -> dict[str, Any]:
         return dict((read(self.home / "state.json") or {}).get("adfruns_rerun") or {})
 
-    def _judged(self) -> str | None:
+    def meanwhile(self, control: Control, calls: int) -> None:
+        """Let somebody else act, and answers lose pages."""
+        self._meddle(control, calls)
+        self._lose(control)
+
+    def after_kill(self) -> str:
         """Return the verdict of a task that was killed before it could say that it has failed.
 
         A next try of it would rerun what has failed again, as after a verdict that was said.
         """
-        return VERDICT if self._ledger().get("phase") == Phase.FAILED else None
+        return VERDICT if self._ledger().get("phase") == Phase.FAILED else KILLED
 
     def _lose(self, control: Control) -> None:
         """Let answers lose pages once all is submitted; only a look that is repeated can make up for it."""
