@@ -44,6 +44,7 @@ class Asked:
     """What a task is asked to rerun; see ``plan_rerun`` for the parameters.
 
     :param deadline: a new batch is refused if this is over by the service's clock; None for no deadline.
+    :param had_waited: windows are chosen whose runs wait, to be cancelled first.
     """
 
     selection: WindowSelection
@@ -53,6 +54,7 @@ class Asked:
     newest_first: bool
     dry_run: bool
     deadline: datetime | None
+    had_waited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ def _fingerprint(client: FactoryClient, asked: Asked) -> str:
         {
             "selection": repr(asked.selection),
             "statuses": sorted(asked.statuses or ()),
+            "had_waited": asked.had_waited,
             "factory": repr(client.connection.address),
         }
     )
@@ -133,13 +136,17 @@ async def take_up(client: FactoryClient, asked: Asked, ledger: Ledger, this: Try
 
     :raises AdfRunsError: see ``resume_rerun``.
     """
-    report = await resume_rerun(client, asked.selection, asked.statuses, ledger)
+    report = await _resume(client, asked, ledger)
     return Batch(
         ledger.taken_up(this.owner, ledger.max_tries),
         report,
         is_taken_up=True,
         is_cleared=this.max_tries != ledger.max_tries,
     )
+
+
+async def _resume(client: FactoryClient, asked: Asked, ledger: Ledger) -> RerunReport:
+    return await resume_rerun(client, asked.selection, asked.statuses, ledger, had_waited=asked.had_waited)
 
 
 def begin(client: FactoryClient, asked: Asked, report: RerunReport, this: Try, phase: Phase) -> Batch:
@@ -174,5 +181,5 @@ async def after_clear(client: FactoryClient, asked: Asked, batch: Batch, this: T
     log.info("The task was cleared: reruns of the batch that were cancelled are sent once more")
     until = await client.now() + timedelta(seconds=this.patience_seconds)
     ledger = await reopen(client, batch.report, batch.ledger, until)
-    report = await resume_rerun(client, asked.selection, asked.statuses, ledger)
+    report = await _resume(client, asked, ledger)
     return Batch(ledger.taken_up(this.owner, this.max_tries), report, is_taken_up=True)

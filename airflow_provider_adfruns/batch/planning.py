@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from airflow_provider_adfruns.batch.submit import with_history
 from airflow_provider_adfruns.batch.watch import AHEAD, QUERY_LAG_PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.adf.model import Trigger, TriggerRun, Window
@@ -176,6 +177,8 @@ async def resume_rerun(
     selection: WindowSelection,
     statuses: frozenset[TriggerRunStatus] | None,
     ledger: Ledger,
+    *,
+    had_waited: bool = False,
 ) -> RerunReport:
     """Take up a batch that a try has died over: the same windows, as the ledger says, judged by history.
 
@@ -183,22 +186,41 @@ async def resume_rerun(
     to. What was certainly not sent is planned: a run that shows there is somebody else's.
 
     :param ledger: an open batch of the same selection.
+    :param had_waited: it is a recovery, see ``resumed_report``.
     :raises TriggerNotFound: if the trigger has been deleted meanwhile.
     """
     trigger = await tumbling_window_trigger(client, selection.trigger_name)
     selection = replace(selection, trigger_name=trigger.name)  # as in plan_rerun
+    history = await read_until(client, selection, lambda runs: _shows_all(runs, ledger))
+    return resumed_report(history, selection, statuses, ledger, had_waited=had_waited)
+
+
+async def read_until(
+    client: FactoryClient,
+    selection: WindowSelection,
+    shows_all: Callable[[Collection[TriggerRun]], bool],
+    *,
+    at_least: int = 1,
+) -> list[TriggerRun]:
+    """Read the history again and again, as long as queries may lag, until it shows what it has to.
+
+    An answer may have lost a page, or lag behind the one by which a batch was planned.
+
+    :param shows_all: says of all runs that were seen whether they are enough.
+    :param at_least: how many readings there are in any case.
+    """
     history: dict[str, TriggerRun] = {}
     until = await client.now() + QUERY_LAG_PATIENCE
-    while True:
+    for reading in itertools.count(1):
         for run in await read_history(client, selection):
             known = history.get(run.trigger_run_id)
             if known is None or not known.status.is_final:
                 history[run.trigger_run_id] = run
         now = await client.now()
-        if _shows_all(history.values(), ledger) or now > until:
-            return resumed_report(list(history.values()), selection, statuses, ledger)
-        # an answer has lost a page, or lags behind the one by which the batch was planned
+        if reading >= at_least and (shows_all(history.values()) or now > until):
+            break
         await pause(_HISTORY_PAUSE_SECONDS)
+    return list(history.values())
 
 
 def _shows_all(history: Iterable[TriggerRun], ledger: Ledger) -> bool:
@@ -219,6 +241,8 @@ def resumed_report(
     selection: WindowSelection,
     statuses: frozenset[TriggerRunStatus] | None,
     ledger: Ledger,
+    *,
+    had_waited: bool = False,
 ) -> RerunReport:
     """Judge a batch's windows by history; pure.
 
@@ -226,6 +250,9 @@ def resumed_report(
     run did not show yet when the batch was planned. If that run is its only one, it went on by itself: the
     trigger's own retries start new pipeline runs under the same trigger run. Nothing is sent then; it is a
     problem unless it has succeeded.
+
+    :param had_waited: the windows' runs waited when they were chosen, to be cancelled first: one that goes on
+        is no problem then. Else they had ended.
     """
     plan = plan_reruns(history, selection, statuses, ledger.planned_at)
     surely_seen = plan_reruns(history, selection, statuses, ledger.planned_at - QUERY_LAG_PATIENCE)
@@ -241,7 +268,7 @@ def resumed_report(
         elif window in bases:
             base = _cancelled(family, ledger) or bases[window]
             outcomes.append(_resumed(window, family, base, ledger, may_be_sent))
-        elif (waited := _waited(family, ledger)) is not None:
+        elif had_waited and (waited := _waited(family, ledger)) is not None:
             if waited.status is TriggerRunStatus.WAITING_ON_DEPENDENCY:
                 problem = f"its run was not cancelled, and is {waited.status}"
                 outcomes.append(replace(outcome_of(waited, window, Step.REFUSED), problem=problem))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -160,7 +161,7 @@ class AdfRecoverStuckTriggerRunsOperator(WindowsOperator):
             return self._rerun_cancelled(context, hook, report, runs, deadline, error)
 
     def _open_batch(self, context: Context, hook: AdfRunsHook, state: TaskLedger) -> openings.Batch:
-        asked = self.asked(DEFAULT_RERUN_STATUSES)
+        asked = replace(self.asked(DEFAULT_RERUN_STATUSES), had_waited=True)
         rules = recoveries.StuckRules(
             timedelta(seconds=self.stuck_after), as_bool(self.check_dependencies, "check_dependencies")
         )

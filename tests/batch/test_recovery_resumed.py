@@ -26,7 +26,7 @@ PASTS = pytest.mark.parametrize(
 def taken_up(history: list[TriggerRun]) -> RerunReport:
     """Take up a batch of the first hour, which was chosen since its run waited."""
     ledger = Ledger("batch", "asked", NOW, (hour(0),), Phase.SUBMITTING, "ti#1", handed=1)
-    return resumed_report(history, ALL, DEFAULT_RERUN_STATUSES, ledger)
+    return resumed_report(history, ALL, DEFAULT_RERUN_STATUSES, ledger, had_waited=True)
 
 
 def family(*statuses: str) -> list[TriggerRun]:
