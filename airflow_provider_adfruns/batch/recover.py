@@ -18,6 +18,7 @@ from airflow_provider_adfruns.batch.plan import by_window, unknown_ids
 from airflow_provider_adfruns.batch.planning import (
     check_chosen,
     read_history,
+    read_until,
     skipped_of,
     tumbling_window_trigger,
     warn_unless_started,
@@ -30,6 +31,7 @@ from airflow_provider_adfruns.batch.stuck_windows import (
     after_cancel,
     awaited_cancels,
     choose,
+    shows_each,
     still_to_do,
 )
 from airflow_provider_adfruns.batch.watch import AHEAD, QUERY_LAG_PATIENCE, at_once
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.batch.opening import Asked, Try
 
 log = logging.getLogger(__name__)
+
+_READINGS = 2  # of what is taken up: a page that one has lost, with a window's latest run, the other has
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,9 @@ async def open_recovery(
     trigger = await tumbling_window_trigger(client, asked.selection.trigger_name)
     selection = replace(asked.selection, trigger_name=trigger.name)  # queries may mind the case
     if ledger is not None:
-        history = await read_history(client, selection)
+        history = await read_until(
+            client, selection, lambda runs: shows_each(runs, ledger.windows), at_least=_READINGS
+        )
         unknown = tuple(skipped_of(each) for each in unknown_ids(selection, history))
         empty = RerunReport(trigger.name, ledger.planned_at, False, (), unknown)
         report = still_to_do(history, ledger.windows, empty)

@@ -132,6 +132,11 @@ def _perhaps_left_over(family: Sequence[TriggerRun]) -> str:
     return ""
 
 
+def shows_each(history: Iterable[TriggerRun], windows: Iterable[Window]) -> bool:
+    """Say whether history shows a run of each of these windows."""
+    return by_window(history).keys() >= {*windows}
+
+
 def still_to_do(history: Iterable[TriggerRun], windows: Iterable[Window], report: RerunReport) -> RerunReport:
     """Judge the windows of a batch that a try has died over before it has rerun any.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -61,3 +62,17 @@ def test_an_unknown_run_id_fails_the_next_try_as_it_would_have_failed_the_first(
     recover(1, store, run_ids=run_ids, deferrable=True).defer()
     with pytest.raises(RunsNotAsWanted, match="run nobody-knows-it is unknown"):
         recover(2, store, run_ids=run_ids).run()
+
+
+def test_a_lost_page_leaves_no_window_behind_that_an_earlier_try_has_cancelled(
+    factory: Start, store: Store
+) -> None:
+    long = deepcopy(STUCK)
+    for trigger in long["triggers"].values():
+        trigger["windows"].insert(0, {"from": "-PT150H", "count": 147})
+    emulator = factory(long)
+    days = {"window_start": "2026-02-24T00:00:00Z", "window_end": "2026-03-01T06:00:00Z"}
+    recover(1, store, **days, deferrable=True).defer()
+    emulator.advance(3600)
+    emulator.fail_next("TriggerRuns_QueryByFactory", lose="page")
+    assert recover(2, store, **days).run()["counts"] == {"Succeeded": 1}
