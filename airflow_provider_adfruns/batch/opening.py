@@ -96,19 +96,27 @@ async def open_batch(client: FactoryClient, asked: Asked, known: Ledger | None, 
 
 
 def _fingerprint(client: FactoryClient, asked: Asked) -> str:
+    work = {
+        "selection": repr(asked.selection),
+        "statuses": sorted(asked.statuses or ()),
+        "had_waited": asked.had_waited,
+    }
+    return f"{_place(client, asked)}/{fingerprint(work)}"
+
+
+def _place(client: FactoryClient, asked: Asked) -> str:
     return fingerprint(
-        {
-            "selection": repr(asked.selection),
-            "statuses": sorted(asked.statuses or ()),
-            "had_waited": asked.had_waited,
-            "factory": repr(client.connection.address),
-        }
+        {"trigger_name": asked.selection.trigger_name, "factory": repr(client.connection.address)}
     )
 
 
-def is_same_work(client: FactoryClient, asked: Asked, known: Ledger) -> bool:
-    """Say whether a batch has the same selection of the same factory."""
+def _is_same_work(client: FactoryClient, asked: Asked, known: Ledger) -> bool:
     return known.selection == _fingerprint(client, asked)
+
+
+def is_same_trigger(client: FactoryClient, asked: Asked, known: Ledger) -> bool:
+    """Say whether a batch is of the same trigger of the same factory, whichever windows were selected."""
+    return known.selection.startswith(f"{_place(client, asked)}/")
 
 
 def left_open(client: FactoryClient, asked: Asked, known: Ledger | None, this: Try) -> Ledger | None:
@@ -118,7 +126,7 @@ def left_open(client: FactoryClient, asked: Asked, known: Ledger | None, this: T
     """
     if known is None or asked.dry_run or not known.is_resumed_with(this.max_tries):
         return None
-    if not is_same_work(client, asked, known):
+    if not _is_same_work(client, asked, known):
         return None
     log.info(
         "Taking up batch %s, planned at %s, which try %s left while %s: %d windows",

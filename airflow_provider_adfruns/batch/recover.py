@@ -13,7 +13,7 @@ from airflow_provider_adfruns.batch.cancel_waiting import cancel_waiting_trigger
 from airflow_provider_adfruns.batch.deadline import refuse_past
 from airflow_provider_adfruns.batch.dependencies import Upstream, needs
 from airflow_provider_adfruns.batch.ledger import Phase
-from airflow_provider_adfruns.batch.opening import Batch, begin, is_same_work, left_open, take_up
+from airflow_provider_adfruns.batch.opening import Batch, begin, is_same_trigger, left_open, take_up
 from airflow_provider_adfruns.batch.plan import by_window, unknown_ids
 from airflow_provider_adfruns.batch.planning import (
     check_chosen,
@@ -94,13 +94,18 @@ async def open_recovery(
         return Batch(ledger.taken_up(this.owner, this.max_tries), report, is_taken_up=True)
     warn_unless_started(trigger)
     earlier = _earlier(client, asked, known, this)
+    if this.may_hide_reruns and not asked.dry_run:  # what an earlier try may have rerun has to show
+        await pause(QUERY_LAG_PATIENCE.total_seconds())
     report = await _find(client, trigger, replace(asked, selection=selection), rules, earlier)
     return begin(client, asked, report, this, Phase.CANCELLING)
 
 
 def _earlier(client: FactoryClient, asked: Asked, known: Ledger | None, this: Try) -> Earlier:
-    """Return what earlier tries may have left: of a batch that was judged well that is nothing."""
-    if known is not None and known.phase is Phase.FAILED and is_same_work(client, asked, known):
+    """Return what earlier tries may have left: of a batch that was judged well that is nothing.
+
+    A range that is another one in each try, since it is taken from the clock, changes nothing about that.
+    """
+    if known is not None and known.phase is not Phase.SUCCEEDED and is_same_trigger(client, asked, known):
         return Earlier(frozenset(known.windows))
     return Earlier(are_unknown=this.may_hide_reruns and not asked.dry_run)
 
@@ -108,8 +113,6 @@ def _earlier(client: FactoryClient, asked: Asked, known: Ledger | None, this: Tr
 async def _find(
     client: FactoryClient, trigger: Trigger, asked: Asked, rules: StuckRules, earlier: Earlier
 ) -> RerunReport:
-    if earlier.are_unknown:  # what such a try may have rerun has to show
-        await pause(QUERY_LAG_PATIENCE.total_seconds())
     now = await client.now()
     asked.selection.check_history(now)
     history = await read_history(client, asked.selection)

@@ -82,6 +82,14 @@ class Earlier:
     windows: frozenset[Window] = frozenset()
     are_unknown: bool = False
 
+    def has_left(self, window: Window, latest: TriggerRun, *, is_asked: bool) -> bool:
+        """Whether a window is left over of an earlier batch, by its latest run.
+
+        :param is_asked: the selection means it. Of what it does not mean any more, only what never ran is.
+        """
+        is_broken = latest.status in DEFAULT_RERUN_STATUSES if is_asked else _never_ran(latest)
+        return window in self.windows and is_broken
+
 
 def choose(
     history: Sequence[TriggerRun], selection: WindowSelection, stuckness: Stuckness, earlier: Earlier
@@ -89,7 +97,7 @@ def choose(
     """Decide which windows to recover; each is judged by its latest run.
 
     Beside those that are stuck these are windows whose run was cancelled while it waited, if an earlier try
-    has done that or they are named by this very run.
+    has done that, whatever is selected now, or they are named by this very run.
 
     :param history: the trigger's runs; at least all those of the selected windows.
     :return: the windows to recover, from the oldest to the newest, and what is left alone.
@@ -99,10 +107,13 @@ def choose(
     exclusions = unknown_ids(selection, history)
     for window, family in sorted(by_window(history).items()):
         latest = family[-1]
-        if not any(run.trigger_run_id in named for run in family):
+        is_asked = any(run.trigger_run_id in named for run in family)
+        if earlier.has_left(window, latest, is_asked=is_asked):
+            chosen.append(outcome_of(latest, window, Step.PLANNED))
+        elif not is_asked:
             if selection.cuts(latest):
                 exclusions.append(exclude(latest, "its window lies only partly inside the range"))
-        elif _is_left_over(family, window, earlier) or (_never_ran(latest) and selection.names(latest)):
+        elif _never_ran(latest) and selection.names(latest):
             chosen.append(outcome_of(latest, window, Step.PLANNED))
         elif earlier.are_unknown and (problem := _perhaps_left_over(family)):
             chosen.append(replace(outcome_of(latest, window, Step.REFUSED), problem=problem))
@@ -116,10 +127,6 @@ def choose(
 def _never_ran(run: TriggerRun) -> bool:
     """Say whether a run was cancelled while it waited."""
     return run.status is TriggerRunStatus.CANCELLED and not run.triggered_pipelines
-
-
-def _is_left_over(family: Sequence[TriggerRun], window: Window, earlier: Earlier) -> bool:
-    return window in earlier.windows and family[-1].status in DEFAULT_RERUN_STATUSES
 
 
 def _perhaps_left_over(family: Sequence[TriggerRun]) -> str:

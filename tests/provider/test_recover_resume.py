@@ -145,6 +145,32 @@ def test_a_retry_after_a_verdict_reruns_what_was_cancelled_and_not_rerun(
     assert windows(emulator) == DONE
 
 
+@pytest.mark.parametrize("start", ["2026-03-01T01:00:00Z", "2026-03-01T05:00:00Z"])
+def test_what_was_cancelled_is_rerun_also_if_the_range_has_moved_on_until_the_next_try(
+    factory: Start, store: Store, start: str
+) -> None:
+    emulator = factory(STUCK)
+    emulator.fail_next("TriggerRuns_Rerun", status=400, count=2)
+    with pytest.raises(RunsNotAsWanted):
+        one_try(1, store).run()
+    later = {"window_start": start, "window_end": "2026-03-01T07:00:00Z"}
+    assert one_try(2, store, **later).run()["counts"] == {"Succeeded": 2}
+    assert windows(emulator)[:6] == DONE
+
+
+@pytest.mark.parametrize("method", ["cancel_trigger_run", "rerun_trigger_run"])
+@pytest.mark.parametrize("after", [1, 2])
+def test_after_a_crash_what_was_cancelled_is_rerun_also_if_the_range_has_moved_on(
+    factory: Start, monkeypatch: pytest.MonkeyPatch, store: Store, method: str, after: int
+) -> None:
+    emulator = factory({**STUCK, "query_lag_seconds": 20})
+    die_at(monkeypatch, method, after=after, store=store)
+    one_try(2, store, window_end="2026-03-01T06:30:00Z").run()
+    emulator.advance(600)
+    assert sent(emulator, "TriggerRuns_Rerun") == ["four", "two"]
+    assert windows(emulator)[:6] == DONE
+
+
 def test_a_retry_after_a_verdict_reruns_what_failed_again(factory: Start, store: Store) -> None:
     scenario = deepcopy(STUCK)
     scenario["triggers"]["report"]["windows"][0]["rerun_outcome"] = "failed"
