@@ -189,7 +189,9 @@ def after_cancel(report: RerunReport, cancel: CancelReport) -> RerunReport:
 
     :param cancel: of the runs that wait.
     """
-    problems = {each.run_id: each.problem for each in cancel.runs if each.problem}
+    refused = {each.run_id: each for each in cancel.runs if each.problem}
+    waits_for_room = {run_id for run_id, each in refused.items() if each.status == TriggerRunStatus.WAITING}
+    problems = {run_id: each.problem for run_id, each in refused.items() if run_id not in waits_for_room}
     left_alone = {each["run_id"]: each for each in cancel.skipped}
     problems |= {run_id: each["reason"] for run_id, each in left_alone.items() if each["status"] is None}
     report = report.with_windows(
@@ -198,7 +200,8 @@ def after_cancel(report: RerunReport, cancel: CancelReport) -> RerunReport:
         else each
         for each in report.windows
     )
-    went_on = {run_id: each["status"] for run_id, each in left_alone.items() if each["status"]}
+    went_on: dict[str, str] = dict.fromkeys(waits_for_room, TriggerRunStatus.WAITING)
+    went_on |= {run_id: each["status"] for run_id, each in left_alone.items() if each["status"]}
     return without_what_went_on(report, went_on)
 
 

@@ -188,6 +188,19 @@ def test_a_window_that_goes_on_before_its_cancel_is_left_alone_unless_it_fails(
     assert len(judged.skipped) == 1 - len(left)
 
 
+def test_a_window_that_waits_for_room_only_when_its_cancel_comes_is_left_alone() -> None:
+    refused = CancelOutcome("trigger", "w1", status="Waiting", problem="it cannot be cancelled now")
+    judged = after_cancel(report(run(1, WAITS)), CancelReport(False, (refused,)))
+    assert (judged.windows, judged.problem_lines()) == ((), [])
+    assert [each["reason"] for each in judged.skipped] == ["it has gone on by itself"]
+
+
+def test_a_window_that_waits_for_room_and_can_be_cancelled_nevertheless_is_rerun() -> None:
+    accepted = CancelOutcome("trigger", "w1", status="Waiting", requested=True)
+    judged = after_cancel(report(run(1, WAITS)), CancelReport(False, (accepted,)))
+    assert awaited_cancels(judged) == ["w1"]
+
+
 def test_a_run_that_is_not_found_any_more_is_a_problem() -> None:
     told = skipped_json(None, "w1", None, "there is no such run")
     judged = after_cancel(report(run(1, WAITS)), CancelReport(False, (), (told,)))

@@ -153,7 +153,7 @@ def test_what_was_cancelled_is_rerun_also_if_the_range_has_moved_on_until_the_ne
     emulator.fail_next("TriggerRuns_Rerun", status=400, count=2)
     with pytest.raises(RunsNotAsWanted):
         one_try(1, store).run()
-    later = {"window_start": start, "window_end": "2026-03-01T07:00:00Z"}
+    later: dict[str, Any] = {"window_start": start, "window_end": "2026-03-01T07:00:00Z"}
     assert one_try(2, store, **later).run()["counts"] == {"Succeeded": 2}
     assert windows(emulator)[:6] == DONE
 
