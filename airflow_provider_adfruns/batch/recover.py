@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from airflow_provider_adfruns.adf.errors import UnexpectedAnswer
+from airflow_provider_adfruns.adf.errors import TriggerNotFound, UnexpectedAnswer
 from airflow_provider_adfruns.adf.pause import pause
 from airflow_provider_adfruns.adf.queries import HISTORY, RunFilter
 from airflow_provider_adfruns.batch.cancel_waiting import cancel_waiting_trigger_runs
@@ -73,7 +73,7 @@ async def open_recovery(
         be made whole belong to the next batch, too.
     :raises InvalidInput: for a range beyond the factory's history, or too many windows.
     :raises WrongTriggerType: for a trigger without windows.
-    :raises TriggerNotFound: for an unknown trigger.
+    :raises TriggerNotFound: for an unknown trigger, or one that the windows wait for.
     :raises TriggerRunNotFound: if the trigger knows none of the run ids.
     :raises UnexpectedAnswer: if the windows wait for something that the spec does not know.
     """
@@ -163,7 +163,7 @@ async def _read_upstreams(
             since[needed.trigger_name] = min(needed.start, since.get(needed.trigger_name, needed.start))
 
     async def read(name: str, start: datetime) -> Upstream:
-        upstream = trigger if name == trigger.name else await client.get_trigger(name)
+        upstream = trigger if name == trigger.name else await _upstream(client, trigger, name)
         now = await client.now()
         runs = await _runs_of(client, upstream.name, max(start, now - HISTORY))
         changed = await _runs_of(client, upstream.name, recently)
@@ -171,6 +171,16 @@ async def _read_upstreams(
 
     found = await at_once(read(name, start) for name, start in since.items())
     return dict(zip(since, found, strict=True))
+
+
+async def _upstream(client: FactoryClient, trigger: Trigger, name: str) -> Trigger:
+    try:
+        return await client.get_trigger(name)
+    except TriggerNotFound as error:
+        raise TriggerNotFound(
+            f"trigger {trigger.name!r} waits for trigger {name!r}, which is not there: {error} Nothing was"
+            " changed. Mend its dependsOn, or choose the windows yourself, and set check_dependencies=False."
+        ) from error
 
 
 async def _runs_of(client: FactoryClient, trigger_name: str, since: datetime) -> list[TriggerRun]:

@@ -53,7 +53,8 @@ class AdfRecoverStuckTriggerRunsOperator(WindowsOperator):
     A window is stuck if its latest run is WaitingOnDependency although all that it waits for has succeeded,
     both for ``stuck_after``: each window that its trigger's published ``dependsOn`` names, of other triggers
     or its own, by that window's latest run. One that waits as it should is left alone, and the report says
-    for what it waits. A window that begins to run before its cancel arrives is left alone, too.
+    for what it waits. A window that begins to run before its cancel arrives is left alone, too; one that has
+    failed by then is rerun.
 
     The service cancels a trigger run only in WaitingOnDependency, and reruns only what is final; the rerun
     evaluates the dependencies again, by the trigger's latest published definition.
@@ -91,7 +92,7 @@ class AdfRecoverStuckTriggerRunsOperator(WindowsOperator):
 
     :raises InvalidInput: for parameters that do not fit, when the DAG is parsed or before anything is sent.
     :raises WrongTriggerType: for a trigger without windows.
-    :raises TriggerNotFound: for an unknown trigger.
+    :raises TriggerNotFound: for an unknown trigger, or one that the windows wait for.
     :raises TriggerRunNotFound: if the trigger knows none of the run ids; one unknown id among others is
         listed, and fails the task at its end.
     :raises UnexpectedAnswer: if the windows wait for something that this package cannot read.
@@ -180,12 +181,12 @@ class AdfRecoverStuckTriggerRunsOperator(WindowsOperator):
         if not run_ids:
             return self._rerun_cancelled(context, hook, report, (), deadline, None)
         watched: dict[str, Any] = {"trigger_name": report.trigger_name, "trigger_run_ids": run_ids}
+        self.log.info(
+            "Being cancelled, to be rerun then: %d. If the task is ended before: %s.",
+            len(run_ids),
+            _how_to_go_on(context),
+        )
         if self.deferrable:
-            self.log.info(
-                "Being cancelled, to be rerun then: %d. If the task is ended before: %s.",
-                len(run_ids),
-                _how_to_go_on(context),
-            )
             self.defer(
                 trigger=triggers.AdfRunsFinalTrigger(
                     pipeline_run_ids=[],

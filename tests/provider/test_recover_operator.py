@@ -10,9 +10,11 @@ import httpx
 import pytest
 from airflow.sdk import DAG
 
+from airflow_provider_adfruns.adf.client import FactoryClient
 from airflow_provider_adfruns.adf.errors import (
     InvalidInput,
     RunsNotAsWanted,
+    TriggerNotFound,
     TriggerRunNotFound,
     UnexpectedAnswer,
     WaitTimedOut,
@@ -29,7 +31,7 @@ from tests.provider.tasks import Task, latest_statuses, through_json, writes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.adf.model import Trigger
     from airflow_provider_adfruns.batch.cancel_report import CancelReport
     from airflow_provider_adfruns.emulator import AdfEmulator
     from tests.provider.conftest import Ran
@@ -226,6 +228,23 @@ def test_a_dependency_of_an_unknown_kind_fails_the_task_before_anything_is_sent(
         recover(**NIGHT).run()
     assert {entry.principal for entry in writes(emulator)} == {"anonymous"}
     assert recover(**NIGHT, check_dependencies=False, dry_run=True).run()["counts"] == {"planned": 3}
+
+
+def test_an_upstream_trigger_that_is_not_there_is_told_as_one_that_is_waited_for(
+    factory: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator = factory(STUCK)
+    get_trigger = FactoryClient.get_trigger
+
+    async def gone(self: FactoryClient, trigger_name: str) -> Trigger:
+        if trigger_name == "hourly":
+            emulator.fail_next("Triggers_Get", status=404)
+        return await get_trigger(self, trigger_name)
+
+    monkeypatch.setattr(FactoryClient, "get_trigger", gone)
+    with pytest.raises(TriggerNotFound, match=r"'report' waits for trigger 'hourly', which is not there"):
+        recover(**NIGHT).run()
+    assert writes(emulator) == []
 
 
 @pytest.mark.parametrize(
