@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_adfruns.adf.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
 
 
 def positive(value: object, parameter: str) -> float:
@@ -75,3 +78,13 @@ def as_bool(value: object, parameter: str) -> bool:
     if isinstance(value, str) and value.strip().lower() in {"true", "false"}:
         return value.strip().lower() == "true"
     raise InvalidInput(f"{parameter}: {value!r} is neither true nor false. Expected one of the two.")
+
+
+def one_of(kind: type[_Choice], value: str, parameter: str) -> _Choice:
+    """Return a parameter's choice. :raises InvalidInput: names the words expected."""
+    try:
+        return kind(value)
+    except ValueError:
+        raise InvalidInput(
+            f"{parameter}: {value!r} is not known. Expected one of {', '.join(kind)}."
+        ) from None

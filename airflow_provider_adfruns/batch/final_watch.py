@@ -87,6 +87,11 @@ class RunsFinalWatch:
         shown = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
         return f"{final} of {len(self.runs)} runs final: {shown}"
 
+    @property
+    def has_seen_all(self) -> bool:
+        """Whether each trigger run has shown in a query; pipeline runs can be read from the start."""
+        return self.memory.runs.keys() >= {*self._trigger_run_ids}
+
     async def look(self) -> bool:
         """Look once at all runs that are not final.
 

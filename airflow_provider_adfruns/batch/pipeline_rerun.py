@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 import logging
 import uuid
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from airflow_provider_adfruns.adf.errors import (
     AdfRunsError,
@@ -22,17 +21,16 @@ from airflow_provider_adfruns.adf.errors import (
 from airflow_provider_adfruns.adf.model import PipelineRunStatus
 from airflow_provider_adfruns.adf.pause import pause
 from airflow_provider_adfruns.batch.clearing import MOST_SECONDS
-from airflow_provider_adfruns.batch.judgement import FailIf, judge
-from airflow_provider_adfruns.batch.report import columns, some
+from airflow_provider_adfruns.batch.pipeline_rerun_report import RecoveryOutcome, RecoveryReport
+from airflow_provider_adfruns.batch.report import some
 from airflow_provider_adfruns.batch.watch import at_once
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.adf.model import PipelineRun
-    from airflow_provider_adfruns.batch.watch import WatchedRun
 
 log = logging.getLogger(__name__)
 
@@ -52,115 +50,6 @@ class RerunFrom(StrEnum):
     ACTIVITY = "activity"
 
 
-@dataclass(frozen=True, slots=True)
-class RecoveryOutcome:
-    """One pipeline run that was to be rerun.
-
-    :param run_id: the run, with its pipeline in ``name`` and its status in ``status_before``.
-    :param new_run_id: the id chosen for its rerun, None if it was not to be rerun.
-    :param status: the rerun's latest status seen.
-    :param problem: why it was not rerun or what is unclear, else "".
-    """
-
-    run_id: str
-    name: str = ""
-    status_before: str | None = None
-    new_run_id: str | None = None
-    status: str | None = None
-    problem: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {
-            "run_id": self.run_id,
-            "name": self.name,
-            "status_before": self.status_before,
-            "new_run_id": self.new_run_id,
-            "status": self.status,
-            "problem": self.problem,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class RecoveryReport:
-    """Reruns of pipeline runs, from the request to the end.
-
-    :param stopped: what ended the work early, so that the rest was not tried: sign-in, permission, the
-        deadline, or a factory that cannot be talked to.
-    """
-
-    dry_run: bool
-    runs: tuple[RecoveryOutcome, ...]
-    stopped: AdfRunsError | None = field(default=None, compare=False)
-
-    @property
-    def run_ids(self) -> list[str]:
-        """The reruns' ids; of a dry run, those of the runs that would be rerun."""
-        if self.dry_run:
-            return [each.run_id for each in self.runs if not each.problem]
-        return [each.new_run_id for each in self.runs if each.new_run_id and each.status]
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether of each run it is known if a rerun of it exists: else only the ids chosen can tell."""
-        return not any(each.new_run_id and each.status is None for each in self.runs)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the form that goes to XCom and to the trigger."""
-        return {
-            "dry_run": self.dry_run,
-            "run_ids": self.run_ids,
-            "counts": dict(Counter(each.status or "not rerun" for each in self.runs)),
-            "runs": [each.to_json() for each in self.runs],
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Read what ``to_json`` wrote."""
-        return cls(data["dry_run"], tuple(RecoveryOutcome(**each) for each in data["runs"]))
-
-    def with_final_statuses(self, runs: Iterable[WatchedRun]) -> Self:
-        """Enter what a watch has seen."""
-        by_id = {run.run_id: run.status for run in runs}
-        return replace(
-            self,
-            runs=tuple(
-                replace(each, status=by_id.get(each.new_run_id or "", each.status)) for each in self.runs
-            ),
-        )
-
-    def problem_lines(self, *, has_waited: bool) -> list[str]:
-        """Say what is not as wanted, a line a run.
-
-        :param has_waited: whether the reruns have to have succeeded by now.
-        """
-        lines = [f"run {each.run_id}: {each.problem}" for each in self.runs if each.problem]
-        if has_waited:
-            lines += [
-                f"run {each.run_id}: its rerun {each.new_run_id} is {each.status}"
-                for each in self.runs
-                if not each.problem and each.status != PipelineRunStatus.SUCCEEDED
-            ]
-        return lines
-
-    def table(self) -> str:
-        """Return the report for people, a line a run."""
-        rows = [("pipeline run", "pipeline", "was", "rerun as", "now")]
-        rows.extend(
-            (
-                each.run_id,
-                each.name,
-                each.status_before or "unknown",
-                each.new_run_id or "-",
-                each.status or "-",
-            )
-            for each in self.runs
-        )
-        lines = columns(rows)
-        lines.extend(f"  {each.run_id}: {each.problem}" for each in self.runs if each.problem)
-        return "\n".join(lines)
-
-
 def chosen_id(batch: str, run_id: str, number: int = 0) -> str:
     """Return the id that a run's rerun shall have: the same for every try of the same batch.
 
@@ -175,7 +64,7 @@ def chosen_id(batch: str, run_id: str, number: int = 0) -> str:
 class _Manner:
     """How to rerun; see ``rerun_pipeline_runs``.
 
-    :param until: after a person's clear, how long a rerun that is being cancelled is waited for; else None.
+    :param until: after a person's clear, when the wait for a rerun that is being cancelled ends; else None.
     """
 
     batch: str
@@ -183,6 +72,7 @@ class _Manner:
     start_activity_name: str | None
     deadline: datetime | None
     judged: tuple[str, ...]
+    has_succeeded: bool
     until: datetime | None
 
 
@@ -197,6 +87,7 @@ async def rerun_pipeline_runs(
     deadline: datetime | None = None,
     judged: tuple[str, ...] = (),
     cleared: bool = False,
+    has_succeeded: bool = False,
     patience_seconds: float = MOST_SECONDS,
 ) -> RecoveryReport:
     """Rerun pipeline runs; one that cannot be rerun does not stop the others.
@@ -212,13 +103,15 @@ async def rerun_pipeline_runs(
         on or has succeeded is not rerun again.
     :param cleared: a person has cleared the task since the batch began: a rerun of it that was cancelled is
         followed by another.
+    :param has_succeeded: the batch was judged well before, and is only to be told once more: nothing is sent,
+        and reruns are found whatever has become of them.
     :param patience_seconds: how long a rerun that is being cancelled is waited for then.
     :raises PipelineRunNotFound: if none of the runs exists.
     """
     stopped: list[AdfRunsError] = []
     unknown: list[str] = []
     until = await client.now() + timedelta(seconds=patience_seconds) if cleared else None
-    manner = _Manner(batch, rerun_from, start_activity_name, deadline, judged, until)
+    manner = _Manner(batch, rerun_from, start_activity_name, deadline, judged, has_succeeded, until)
 
     async def one(run_id: str) -> RecoveryOutcome:
         outcome = RecoveryOutcome(run_id)
@@ -267,11 +160,14 @@ async def _rerun_once(client: FactoryClient, outcome: RecoveryOutcome, manner: _
         if known is not None and manner.until is not None:
             known = await _cancelled(client, known, manner.until)
         if known is None:
-            known = await _earlier(client, manner.judged, outcome.run_id)
+            known = await _earlier(client, manner, outcome.run_id)
     except ConnectionProblem:
         raise
     except AdfRunsError as error:
         return replace(outcome, problem=str(error))
+    if known is None and manner.has_succeeded:
+        problem = "it was not rerun, and it is not now: the task has ended well without that"
+        return replace(outcome, new_run_id=None, problem=problem)
     if known is None or (manner.until is not None and known.status is PipelineRunStatus.CANCELLED):
         return await _create_once(client, replace(outcome, new_run_id=free), manner)
     return replace(outcome, new_run_id=known.run_id, status=str(known.status))
@@ -289,11 +185,11 @@ async def latest_rerun(client: FactoryClient, batch: str, run_id: str) -> tuple[
     raise AssertionError("there is no last number")
 
 
-async def _earlier(client: FactoryClient, judged: tuple[str, ...], run_id: str) -> PipelineRun | None:
+async def _earlier(client: FactoryClient, manner: _Manner, run_id: str) -> PipelineRun | None:
     """Find the rerun of a run by which earlier batches have made another needless."""
-    for batch in reversed(judged):
+    for batch in reversed(manner.judged):
         known, _ = await latest_rerun(client, batch, run_id)
-        if known is not None and known.status not in _NOT_WELL:
+        if known is not None and (manner.has_succeeded or known.status not in _NOT_WELL):
             return known
     return None
 
@@ -382,19 +278,3 @@ async def _check_time(client: FactoryClient, deadline: datetime | None) -> None:
             f"the deadline {deadline} came before all was sent. What was sent goes on; send the rest with a"
             " later deadline or a larger timeout."
         )
-
-
-def check_outcome(report: RecoveryReport, *, has_waited: bool, fail_if: FailIf = FailIf.ANY) -> None:
-    """Judge reruns at their end.
-
-    :param has_waited: whether the reruns have to have succeeded by now.
-    :param fail_if: how many of them may be not as wanted.
-    :raises RunsNotAsWanted: names the runs that could not be rerun, and those whose rerun has not succeeded.
-    """
-    lines = report.problem_lines(has_waited=has_waited)
-    judge(
-        f"{len(lines)} of {len(report.runs)} pipeline runs are not as wanted: {some(lines)}",
-        problems=len(lines),
-        good=len(report.runs) - len(lines),
-        fail_if=fail_if,
-    )

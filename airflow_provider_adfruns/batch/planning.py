@@ -6,11 +6,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adfruns.adf.errors import (
-    InvalidInput,
-    TriggerRunNotFound,
-    WrongTriggerType,
-)
+from airflow_provider_adfruns.adf.errors import InvalidInput, TriggerRunNotFound, WrongTriggerType
 from airflow_provider_adfruns.adf.model import TriggerRunStatus
 from airflow_provider_adfruns.adf.pause import pause
 from airflow_provider_adfruns.adf.queries import RunFilter
@@ -227,7 +223,9 @@ def resumed_report(
     """Judge a batch's windows by history; pure.
 
     A window whose latest run before the plan is no longer to be rerun has been rerun by somebody else, whose
-    run did not show yet when the batch was planned.
+    run did not show yet when the batch was planned. If that run is its only one, it went on by itself: the
+    trigger's own retries start new pipeline runs under the same trigger run. Nothing is sent then; it is a
+    problem unless it has succeeded.
     """
     plan = plan_reruns(history, selection, statuses, ledger.planned_at)
     surely_seen = plan_reruns(history, selection, statuses, ledger.planned_at - QUERY_LAG_PATIENCE)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_adfruns.adf.errors import UnexpectedAnswer
+from airflow_provider_adfruns.adf.pause import pause
 from airflow_provider_adfruns.adf.queries import HISTORY, RunFilter
 from airflow_provider_adfruns.batch.cancel_waiting import cancel_waiting_trigger_runs
 from airflow_provider_adfruns.batch.deadline import refuse_past
@@ -31,7 +32,7 @@ from airflow_provider_adfruns.batch.stuck_windows import (
     choose,
     still_to_do,
 )
-from airflow_provider_adfruns.batch.watch import AHEAD, at_once
+from airflow_provider_adfruns.batch.watch import AHEAD, QUERY_LAG_PATIENCE, at_once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,6 +102,8 @@ def _earlier(client: FactoryClient, asked: Asked, known: Ledger | None, this: Tr
 async def _find(
     client: FactoryClient, trigger: Trigger, asked: Asked, rules: StuckRules, earlier: Earlier
 ) -> RerunReport:
+    if earlier.are_unknown:  # what such a try may have rerun has to show
+        await pause(QUERY_LAG_PATIENCE.total_seconds())
     now = await client.now()
     asked.selection.check_history(now)
     history = await read_history(client, asked.selection)

@@ -6,16 +6,10 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from airflow_provider_adfruns.adf.errors import (
-    WaitTimedOut,
-)
+from airflow_provider_adfruns.adf.errors import WaitTimedOut
 from airflow_provider_adfruns.batch.judgement import FailIf, judge
 from airflow_provider_adfruns.batch.progress import Progress
-from airflow_provider_adfruns.batch.report import (
-    RerunReport,
-    Step,
-    some,
-)
+from airflow_provider_adfruns.batch.report import RerunReport, Step, some
 from airflow_provider_adfruns.batch.submit import RerunHistory, with_history
 from airflow_provider_adfruns.batch.watch import QUERY_LAG_PATIENCE, wait_until_done
 

@@ -104,8 +104,7 @@ def choose(
         never_ran = latest.status is TriggerRunStatus.CANCELLED and not latest.triggered_pipelines
         is_left_over = window in earlier.windows and latest.status in DEFAULT_RERUN_STATUSES
         if is_left_over or (never_ran and selection.names(latest)):
-            step = Step.UNCLEAR if earlier.are_unknown else Step.PLANNED
-            chosen.append(outcome_of(latest, window, step))
+            chosen.append(outcome_of(latest, window, Step.PLANNED))
         elif never_ran and earlier.are_unknown:
             unclear = outcome_of(latest, window, Step.REFUSED)
             chosen.append(replace(unclear, problem=_PERHAPS_BY_THIS_TASK))

@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_adfruns._airflow import default_deferrable
 from airflow_provider_adfruns._lazily import Lazily
-from airflow_provider_adfruns.adf.errors import InvalidInput
+from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput
 from airflow_provider_adfruns.adf.gate import WriteGate
 from airflow_provider_adfruns.adf.pacing import Cap
 from airflow_provider_adfruns.batch.selection import aware_time
@@ -36,8 +36,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.batch import deadline as deadlines
+    from airflow_provider_adfruns.batch import watch as watches
     from airflow_provider_adfruns.batch.kill import Kill
 else:
+    watches = Lazily("airflow_provider_adfruns.batch.watch")
     deadlines = Lazily("airflow_provider_adfruns.batch.deadline")
 
 log = logging.getLogger(__name__)
@@ -197,6 +199,19 @@ class AdfRunsOperator(BaseOperator):
         """Return when sending and waiting end, if they begin now: after ``timeout``, or at ``deadline``."""
         end = await client.now() + timedelta(seconds=self.timeout)
         return end if self.deadline is None else min(end, aware_time(self.deadline, "deadline"))
+
+    async def wait_for(
+        self, watch: watches.Watch, client: FactoryClient, deadline: datetime
+    ) -> AdfRunsError | None:
+        """Look at what is watched, on the worker, until it is done.
+
+        :return: what has ended the wait before, so that what was seen can be told; None if nothing has.
+        """
+        try:
+            await watches.wait_until_done(watch, client, poll_interval=self.poll_interval, deadline=deadline)
+        except AdfRunsError as error:
+            return error
+        return None
 
     def leave_begun(self, context: Context, key: str, value: object) -> None:
         """Leave what was started in XCom before the task defers, which a kill may make its end.

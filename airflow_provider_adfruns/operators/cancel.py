@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adfruns._airflow import AirflowSkipException
 from airflow_provider_adfruns._lazily import Lazily
-from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput, RunsNotAsWanted
+from airflow_provider_adfruns.adf.errors import RunsNotAsWanted
 from airflow_provider_adfruns.adf.names import check_run_ids
 from airflow_provider_adfruns.batch.run_selection import (
     SELECTION_PARAMETERS,
@@ -18,144 +16,26 @@ from airflow_provider_adfruns.batch.run_selection import (
     select_runs,
 )
 from airflow_provider_adfruns.batch.selection import OnRunning, check_choice, listed, select_windows
-from airflow_provider_adfruns.killing import killable
 from airflow_provider_adfruns.links import view_of
-from airflow_provider_adfruns.operators.base import AdfRunsOperator
-from airflow_provider_adfruns.parameters import as_bool, count, given, is_templated
+from airflow_provider_adfruns.operators.cancelling import CancelOperator
+from airflow_provider_adfruns.parameters import as_bool, count, given, is_templated, one_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from airflow.sdk import Context
-
-    from airflow_provider_adfruns.adf.client import FactoryClient
     from airflow_provider_adfruns.batch import cancel as cancels
     from airflow_provider_adfruns.batch import cancel_report as reports
+    from airflow_provider_adfruns.batch import cancel_selection as selection_cancels
     from airflow_provider_adfruns.batch import cancel_waiting as waiting_cancels
-    from airflow_provider_adfruns.batch import final_watch as final_watches
-    from airflow_provider_adfruns.batch import watch as watches
-    from airflow_provider_adfruns.triggers import runs as triggers
-
-    Request = Callable[[FactoryClient, datetime], Awaitable[reports.CancelReport]]
+    from airflow_provider_adfruns.operators.cancelling import Request
 else:
     cancels = Lazily("airflow_provider_adfruns.batch.cancel")
-    reports = Lazily("airflow_provider_adfruns.batch.cancel_report")
+    selection_cancels = Lazily("airflow_provider_adfruns.batch.cancel_selection")
     waiting_cancels = Lazily("airflow_provider_adfruns.batch.cancel_waiting")
-    final_watches = Lazily("airflow_provider_adfruns.batch.final_watch")
-    watches = Lazily("airflow_provider_adfruns.batch.watch")
-    triggers = Lazily("airflow_provider_adfruns.triggers.runs")
 
 
-_Choice = TypeVar("_Choice", bound=StrEnum)
-
-
-class _Begun(NamedTuple):
-    """How far the worker came: with a deadline the rest of the wait is the triggerer's."""
-
-    report: reports.CancelReport
-    deadline: datetime | None = None
-    runs: tuple[watches.WatchedRun, ...] = ()
-    error: AdfRunsError | None = None
-
-
-class _CancelOperator(AdfRunsOperator):
-    """What both cancels share: request, wait until the runs are final, report.
-
-    :param dry_run: only look: return what would be cancelled, and change nothing. (templated)
-    """
-
-    dry_run: bool | str  # type: ignore[assignment] # BaseOperator's method of this name is never called
-
-    def __init__(self, *, dry_run: bool | str = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.dry_run = dry_run
-        if not is_templated(dry_run):
-            as_bool(dry_run, "dry_run")
-
-    @abstractmethod
-    def request(self, *, dry_run: bool) -> Request:
-        """Check what has been rendered. :return: what asks for the cancels, until a deadline."""
-
-    def watched(self, report: reports.CancelReport) -> dict[str, Any]:
-        """Say what has to be final, as arguments of a watch or trigger."""
-        return {
-            "pipeline_run_ids": report.ids("pipeline"),
-            "include_children": False,
-            "trigger_name": None,
-            "trigger_run_ids": report.ids("trigger"),
-        }
-
-    @abstractmethod
-    def view(self) -> str:
-        """Return the page of ADF Studio's monitoring to link to."""
-
-    @killable
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Request, and wait or defer."""
-        self.link_to(context, self.view())
-        self.prepare(context)
-        begun = self.hook.run(self._begin)
-        if begun.deadline is not None:
-            self.defer(
-                trigger=triggers.AdfRunsFinalTrigger(
-                    report=begun.report.to_json(), **self.watched(begun.report), **self.place(begun.deadline)
-                ),
-                method_name="execute_complete",
-            )
-        return self._finish(context, begun.report, begun.runs, begun.error)
-
-    @killable
-    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Take up the work again when the trigger has fired."""
-        self.link_to(context, self.view())
-        runs = [watches.WatchedRun.from_json(run) for run in event["runs"]]
-        return self._finish(
-            context, reports.CancelReport.from_json(event["report"]), runs, triggers.error_of(event)
-        )
-
-    async def _begin(self, client: FactoryClient) -> _Begun:
-        request = self.request(dry_run=as_bool(self.dry_run, "dry_run"))
-        await self.check_deadline(client)
-        deadline = await self.end_of_wait(client)
-        report = await request(client, deadline)
-        watched = self.watched(report)
-        has_runs = watched["pipeline_run_ids"] or watched["trigger_run_ids"]
-        if report.dry_run or not self.wait_for_completion or not has_runs:
-            return _Begun(report)
-        if self.deferrable:
-            return _Begun(report, deadline)
-        watch = final_watches.RunsFinalWatch(client, **watched)
-        try:
-            await watches.wait_until_done(watch, client, poll_interval=self.poll_interval, deadline=deadline)
-        except AdfRunsError as error:
-            return _Begun(report, runs=tuple(watch.runs), error=error)
-        return _Begun(report, runs=tuple(watch.runs))
-
-    def _finish(
-        self,
-        context: Context,
-        report: reports.CancelReport,
-        runs: Iterable[watches.WatchedRun],
-        error: AdfRunsError | None,
-    ) -> dict[str, Any]:
-        """Show and leave the report, then judge it."""
-        report = reports.with_final_statuses(report, runs)
-        self.log.info("%s:\n%s", "Would cancel" if report.dry_run else "Cancel", report.table())
-        problems = [f"{each.kind} run {each.run_id}: {each.problem}" for each in report.problems]
-        result = self.leave(context, report.to_json(), problems)
-        if error is not None:
-            raise error
-        self.judge(report)
-        return result
-
-    def judge(self, report: reports.CancelReport) -> None:
-        """Say how the task ends; the report is in XCom already."""
-        if not report.dry_run:
-            reports.check_outcome(report)
-
-
-class AdfCancelPipelineRunOperator(_CancelOperator):
+class AdfCancelPipelineRunOperator(CancelOperator):
     """Cancel pipeline runs, chosen by ids or by conditions, and wait until they have really ended.
 
     The service answers a cancel at once and carries it out later: until then the run is Canceling, its
@@ -210,7 +90,7 @@ class AdfCancelPipelineRunOperator(_CancelOperator):
     """
 
     template_fields: Sequence[str] = (
-        *AdfRunsOperator.template_fields,
+        *CancelOperator.template_fields,
         "run_ids",
         *SELECTION_PARAMETERS,
         "order",
@@ -259,9 +139,9 @@ class AdfCancelPipelineRunOperator(_CancelOperator):
         if not is_templated(*self._conditions.values()):
             select_runs(self._conditions)
         if not is_templated(order):
-            _one_of(CancelOrder, order, "order")
+            one_of(CancelOrder, order, "order")
         if not is_templated(if_none):
-            _one_of(IfNone, if_none, "if_none")
+            one_of(IfNone, if_none, "if_none")
         if not is_templated(queued_first):
             as_bool(queued_first, "queued_first")
         if not is_templated(is_recursive):
@@ -279,15 +159,15 @@ class AdfCancelPipelineRunOperator(_CancelOperator):
         """Check what has been rendered. :return: what asks for the cancels, until a deadline."""
         is_recursive = as_bool(self.is_recursive, "is_recursive")
         check_run_choice(self.run_ids, self._conditions)
-        _one_of(IfNone, self.if_none, "if_none")  # now, not when something has been cancelled
+        one_of(IfNone, self.if_none, "if_none")  # now, not when something has been cancelled
         if self.run_ids is not None:
             run_ids = check_run_ids(listed(self.run_ids))
             return lambda client, deadline: cancels.cancel_pipeline_runs(
                 client, run_ids, is_recursive=is_recursive, deadline=deadline, dry_run=dry_run
             )
-        selection, order = select_runs(self._conditions), _one_of(CancelOrder, self.order, "order")
+        selection, order = select_runs(self._conditions), one_of(CancelOrder, self.order, "order")
         queued_first = as_bool(self.queued_first, "queued_first")
-        return lambda client, deadline: cancels.cancel_selected_runs(
+        return lambda client, deadline: selection_cancels.cancel_selected_runs(
             client,
             selection,
             is_recursive=is_recursive,
@@ -304,7 +184,7 @@ class AdfCancelPipelineRunOperator(_CancelOperator):
         if report.runs:
             return
         said = f"no pipeline run that is not final matches: {select_runs(self._conditions)}."
-        match _one_of(IfNone, self.if_none, "if_none"):
+        match one_of(IfNone, self.if_none, "if_none"):
             case IfNone.FAIL:
                 raise RunsNotAsWanted(f"{said} Check the selection, or set if_none to 'skip' or 'succeed'.")
             case IfNone.SKIP:
@@ -317,7 +197,7 @@ class AdfCancelPipelineRunOperator(_CancelOperator):
         return {**super().watched(report), "include_children": as_bool(self.is_recursive, "is_recursive")}
 
 
-class AdfCancelWaitingTriggerRunOperator(_CancelOperator):
+class AdfCancelWaitingTriggerRunOperator(CancelOperator):
     """Cancel trigger runs that wait on their dependencies, and wait until they are Cancelled.
 
     The service cancels a trigger run only in WaitingOnDependency. Runs that have ended are listed as left
@@ -348,7 +228,7 @@ class AdfCancelWaitingTriggerRunOperator(_CancelOperator):
     """
 
     template_fields: Sequence[str] = (
-        *AdfRunsOperator.template_fields,
+        *CancelOperator.template_fields,
         "trigger_name",
         "run_ids",
         "window_start",
@@ -377,7 +257,7 @@ class AdfCancelWaitingTriggerRunOperator(_CancelOperator):
         if not is_templated(trigger_name, run_ids, window_start, window_end):
             select_windows(trigger_name, run_ids, window_start, window_end)
         if not is_templated(on_running):
-            _one_of(OnRunning, on_running, "on_running")
+            one_of(OnRunning, on_running, "on_running")
 
     def view(self) -> str:
         """Return the page of the trigger runs."""
@@ -386,7 +266,7 @@ class AdfCancelWaitingTriggerRunOperator(_CancelOperator):
     def request(self, *, dry_run: bool) -> Request:
         """Check what has been rendered. :return: what asks for the cancels, until a deadline."""
         selection = select_windows(self.trigger_name, self.run_ids, self.window_start, self.window_end)
-        on_running = _one_of(OnRunning, self.on_running, "on_running")
+        on_running = one_of(OnRunning, self.on_running, "on_running")
         return lambda client, deadline: waiting_cancels.cancel_waiting_trigger_runs(
             client, selection, on_running, deadline=deadline, dry_run=dry_run
         )
@@ -395,13 +275,3 @@ class AdfCancelWaitingTriggerRunOperator(_CancelOperator):
         """Say what has to be final."""
         names = [each.name for each in report.runs]  # as the service writes it
         return {**super().watched(report), "trigger_name": names[0] if names else self.trigger_name}
-
-
-def _one_of(kind: type[_Choice], value: str, parameter: str) -> _Choice:
-    """Return a parameter's choice. :raises InvalidInput: names the words expected."""
-    try:
-        return kind(value)
-    except ValueError:
-        raise InvalidInput(
-            f"{parameter}: {value!r} is not known. Expected one of {', '.join(kind)}."
-        ) from None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_adfruns._lazily import Lazily
 from airflow_provider_adfruns.adf.errors import InvalidInput
 from airflow_provider_adfruns.batch.selection import listed
-from airflow_provider_adfruns.operators.cancel import _CancelOperator
+from airflow_provider_adfruns.operators.cancelling import CancelOperator
 from airflow_provider_adfruns.parameters import check_given, given, is_templated
 from airflow_provider_adfruns.results import whole_of
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.batch import cancel_report as reports
     from airflow_provider_adfruns.batch import cleanup as cleanups
     from airflow_provider_adfruns.batch import started as starts
-    from airflow_provider_adfruns.operators.cancel import Request
+    from airflow_provider_adfruns.operators.cancelling import Request
 else:
     cleanups = Lazily("airflow_provider_adfruns.batch.cleanup")
     starts = Lazily("airflow_provider_adfruns.batch.started")
 
 
-class AdfCleanUpOperator(_CancelOperator):
+class AdfCleanUpOperator(CancelOperator):
     """Cancel everything that tasks of this DAG run have started in the factory, and wait until it has ended.
 
     What they have started is read from their XComs: reports of this package's reruns (of windows only those
@@ -51,7 +51,7 @@ class AdfCleanUpOperator(_CancelOperator):
     :raises WaitTimedOut: when ``timeout`` is over; the cancels go on.
     """
 
-    template_fields: Sequence[str] = (*_CancelOperator.template_fields, "task_ids", "dry_run")
+    template_fields: Sequence[str] = (*CancelOperator.template_fields, "task_ids", "dry_run")
 
     def __init__(
         self, *, task_ids: str | Sequence[str] | None = None, trigger_rule: str = "all_done", **kwargs: Any

@@ -194,11 +194,8 @@ class AdfRecoverStuckTriggerRunsOperator(WindowsOperator):
         self, client: FactoryClient, watched: Mapping[str, Any], deadline: datetime
     ) -> tuple[list[watches.WatchedRun], AdfRunsError | None]:
         watch = final_watches.RunsFinalWatch(client, **watched)
-        try:
-            await watches.wait_until_done(watch, client, poll_interval=self.poll_interval, deadline=deadline)
-        except AdfRunsError as error:
-            return watch.runs, error
-        return watch.runs, None
+        error = await self.wait_for(watch, client, deadline)
+        return watch.runs, error
 
     def _rerun_cancelled(
         self,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adfruns._lazily import Lazily
-from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput
+from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput, RunsNotAsWanted
 from airflow_provider_adfruns.adf.names import check_run_ids
 from airflow_provider_adfruns.batch.judgement import FailIf, check_fail_if
+from airflow_provider_adfruns.batch.ledger import Phase
 from airflow_provider_adfruns.batch.selection import listed
 from airflow_provider_adfruns.killing import killable
 from airflow_provider_adfruns.links import view_of
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
     from airflow_provider_adfruns.batch import final_watch as final_watches
     from airflow_provider_adfruns.batch import kill as kills
     from airflow_provider_adfruns.batch import pipeline_rerun as pipeline_reruns
+    from airflow_provider_adfruns.batch import pipeline_rerun_report as reports
     from airflow_provider_adfruns.batch import watch as watches
     from airflow_provider_adfruns.triggers import runs as triggers
 else:
     clearing = Lazily("airflow_provider_adfruns.batch.clearing")
     kills = Lazily("airflow_provider_adfruns.batch.kill")
     pipeline_reruns = Lazily("airflow_provider_adfruns.batch.pipeline_rerun")
+    reports = Lazily("airflow_provider_adfruns.batch.pipeline_rerun_report")
     final_watches = Lazily("airflow_provider_adfruns.batch.final_watch")
     watches = Lazily("airflow_provider_adfruns.batch.watch")
     triggers = Lazily("airflow_provider_adfruns.triggers.runs")
@@ -42,7 +45,8 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
 
     The new run's id is chosen beforehand, so whether it exists can be asked: a lost answer, a crash of the
     worker and a retry lead to no second run. A retry after a verdict reruns only those whose rerun has failed
-    or was cancelled, or that could not be rerun.
+    or was cancelled, or that could not be rerun. A task that ended well and dies before Airflow hears of it
+    tells the same reruns in its next try, and sends nothing.
 
     :param run_ids: ended pipeline runs, one or many. (templated)
     :param rerun_from: ``start`` for the whole run, ``failure`` (default) for its failed activities, or
@@ -134,6 +138,7 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
                     deadline=deadline,
                     judged=batch.judged,
                     cleared=batch.was_cleared,
+                    has_succeeded=batch.has_succeeded,
                     patience_seconds=min(self.timeout, clearing.MOST_SECONDS),
                 )
             )
@@ -170,7 +175,7 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take up the work again when the trigger has fired."""
         runs = [watches.WatchedRun.from_json(run) for run in event["runs"]]
-        report = pipeline_reruns.RecoveryReport.from_json(event["report"])
+        report = reports.RecoveryReport.from_json(event["report"])
         self.link_to(context, view_of(report.run_ids))
         return self._finish(context, report, runs, triggers.error_of(event))
 
@@ -178,16 +183,13 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         self, client: FactoryClient, watched: Mapping[str, Any], deadline: datetime
     ) -> tuple[list[watches.WatchedRun], AdfRunsError | None]:
         watch = final_watches.RunsFinalWatch(client, **watched)
-        try:
-            await watches.wait_until_done(watch, client, poll_interval=self.poll_interval, deadline=deadline)
-        except AdfRunsError as error:
-            return watch.runs, error
-        return watch.runs, None
+        error = await self.wait_for(watch, client, deadline)
+        return watch.runs, error
 
     def _finish(
         self,
         context: Context,
-        report: pipeline_reruns.RecoveryReport,
+        report: reports.RecoveryReport,
         runs: Sequence[watches.WatchedRun],
         error: AdfRunsError | None,
         *,
@@ -201,10 +203,19 @@ class AdfRerunPipelineRunOperator(AdfRunsOperator):
         if error is not None:
             raise error
         if not report.dry_run:
-            if report.is_settled:  # else the next try has to ask for the same ids
-                TaskBatch(context).finish()
-            pipeline_reruns.check_outcome(report, has_waited=has_waited, fail_if=check_fail_if(self.fail_if))
+            try:
+                reports.check_outcome(report, has_waited=has_waited, fail_if=check_fail_if(self.fail_if))
+            except RunsNotAsWanted:
+                _note(context, report, Phase.FAILED)
+                raise
+            _note(context, report, Phase.SUCCEEDED)
         return result
+
+
+def _note(context: Context, report: reports.RecoveryReport, verdict: Phase) -> None:
+    """Note how the batch was judged; one that is not settled stays open: a next try asks for the same ids."""
+    if report.is_settled:
+        TaskBatch(context).finish(verdict)
 
 
 def check_rerun_from(rerun_from: object, start_activity_name: object) -> None:

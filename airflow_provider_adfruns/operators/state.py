@@ -114,10 +114,12 @@ class TaskLedger:
 class TaskBatch:
     """Names the batch of a task whose writes are told apart by ids chosen beforehand.
 
-    Every try of a batch has its name; once the batch has been judged, a next try or a clear has another. The
-    name is made up and kept, so that a DAG run of the same id, deleted and made again or of another Airflow,
-    takes no other's reruns for its own. Without the store (before Airflow 3.3) a task instance has one batch
-    for good, named after it, and no try knows of a clear: safe, and a retry starts nothing new.
+    Every try of a batch has its name; once the batch has been judged, a next try or a clear has another. If
+    it was judged well and Airflow retries by itself, Airflow has not heard of the success: the try has the
+    same batch, and ``has_succeeded`` says so. The name is made up and kept, so that a DAG run of the same id,
+    deleted and made again or of another Airflow, takes no other's reruns for its own. Without the store
+    (before Airflow 3.3) a task instance has one batch for good, named after it, and no try knows of a clear:
+    safe, and a retry starts nothing new.
 
     ``judged`` names the batches before it, as long as Airflow retries by itself: what they have rerun well is
     not rerun again. After a clear of a task that had ended there are none.
@@ -134,6 +136,9 @@ class TaskBatch:
         ti = context["ti"]
         self._max_tries = int(getattr(ti, "max_tries", 0) or 0)
         is_clear = known.get("max_tries") != self._max_tries
+        self.has_succeeded = known.get("phase") == Phase.SUCCEEDED and not is_clear
+        if is_clear and "phase" in known:
+            known = {}
         if self._store is None:
             self.name = "\n".join(map(str, (ti.dag_id, ti.run_id, ti.task_id, getattr(ti, "map_index", -1))))
             self.may_have_begun = int(getattr(ti, "try_number", 1) or 1) > 1
@@ -156,8 +161,11 @@ class TaskBatch:
         )
 
     def begin(self) -> None:
-        """Note that a batch is under way, before anything is sent; another note comes with ``sent``."""
-        if not self.may_have_begun:
+        """Note that a batch is under way, before anything is sent; another note comes with ``sent``.
+
+        So one that has succeeded is open again: from now on a person's clear goes on with it.
+        """
+        if not self.may_have_begun or self.has_succeeded:
             self._write({"batch": self.name, "judged": list(self.judged)})
 
     def sent(self) -> None:
@@ -165,9 +173,15 @@ class TaskBatch:
         if self.was_cleared:
             self._write({"batch": self.name, "judged": list(self.judged)})
 
-    def finish(self) -> None:
-        """Note that the batch has been judged."""
-        self._write({"judged": [*self.judged, self.name]})
+    def finish(self, phase: Phase) -> None:
+        """Note how the batch has been judged.
+
+        :param phase: ``SUCCEEDED`` or ``FAILED``.
+        """
+        if phase is Phase.SUCCEEDED:
+            self._write({"batch": self.name, "judged": list(self.judged), "phase": str(phase)})
+        else:
+            self._write({"judged": [*self.judged, self.name]})
 
     def _write(self, batch: dict[str, Any]) -> None:
         if self._store is not None:

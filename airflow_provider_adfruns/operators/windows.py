@@ -223,11 +223,8 @@ class WindowsOperator(AdfRunsOperator):
         self, client: FactoryClient, report: reports.RerunReport, deadline: datetime
     ) -> tuple[reports.RerunReport, AdfRunsError | None]:
         watch = reruns.RerunWatch(client, report)
-        try:
-            await watches.wait_until_done(watch, client, poll_interval=self.poll_interval, deadline=deadline)
-        except AdfRunsError as error:
-            return watch.report, error
-        return watch.report, None
+        error = await self.wait_for(watch, client, deadline)
+        return watch.report, error
 
     def _finish(
         self, context: Context, report: reports.RerunReport, error: AdfRunsError | None = None

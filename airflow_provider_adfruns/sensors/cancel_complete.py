@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
@@ -12,7 +12,6 @@ from airflow_provider_adfruns._lazily import Lazily
 from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput, RunsNotAsWanted, WaitTimedOut
 from airflow_provider_adfruns.adf.gate import WriteGate
 from airflow_provider_adfruns.adf.names import check_run_ids, check_trigger_name
-from airflow_provider_adfruns.adf.pause import pause
 from airflow_provider_adfruns.batch.cancel_rules import (
     OUTCOMES,
     CancelRules,
@@ -38,35 +37,24 @@ if TYPE_CHECKING:
 
     from airflow_provider_adfruns.adf.answers import Answer
     from airflow_provider_adfruns.adf.client import FactoryClient
+    from airflow_provider_adfruns.batch import cancel_look as looks
     from airflow_provider_adfruns.batch import cancel_report as cancel_reports
     from airflow_provider_adfruns.batch import final_watch as final_watches
     from airflow_provider_adfruns.batch import report as reports
-    from airflow_provider_adfruns.batch import stuck as stucks
     from airflow_provider_adfruns.batch import verdict as verdicts
     from airflow_provider_adfruns.batch import watch as watches
-    from airflow_provider_adfruns.batch.evidence import Evidence
     from airflow_provider_adfruns.triggers import runs as triggers
 else:
+    looks = Lazily("airflow_provider_adfruns.batch.cancel_look")
     cancel_reports = Lazily("airflow_provider_adfruns.batch.cancel_report")
     final_watches = Lazily("airflow_provider_adfruns.batch.final_watch")
     reports = Lazily("airflow_provider_adfruns.batch.report")
-    stucks = Lazily("airflow_provider_adfruns.batch.stuck")
     verdicts = Lazily("airflow_provider_adfruns.batch.verdict")
     watches = Lazily("airflow_provider_adfruns.batch.watch")
     triggers = Lazily("airflow_provider_adfruns.triggers.runs")
 
 DEFAULT_STUCK_AFTER_SECONDS = 3600.0
-_LAG_POLL_SECONDS = 2.0
 _NEEDED = ("pipeline_run_ids", "trigger_name", "trigger_run_ids", "resource_group_name", "factory_name")
-
-
-class _Look(NamedTuple):
-    """What one look has seen: what is known of the runs, what is not final, and the service's time."""
-
-    memory: verdicts.Memory
-    unfinished: list[str]
-    now: datetime
-    evidence: Evidence | None
 
 
 class AdfCancelCompleteSensor(BaseSensorOperator):
@@ -243,7 +231,7 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         look = self._look(context, memory)
         return self._go_on(context, look, datetime.fromisoformat(event["deadline"]))
 
-    def _go_on(self, context: Context, look: _Look, deadline: datetime) -> dict[str, Any]:
+    def _go_on(self, context: Context, look: looks.Look, deadline: datetime) -> dict[str, Any]:
         """Defer until the deadline, or finish where there is nothing to wait for any more."""
         if look.unfinished:
             self.defer(
@@ -329,11 +317,8 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
             requested_at=check_requested_at(self.cancel_requested_at),
         )
 
-    def _look(self, context: Context, memory: verdicts.Memory | None) -> _Look:
+    def _look(self, context: Context, memory: verdicts.Memory | None) -> looks.Look:
         """Look at all runs once, and do what is to be done about stuck ones.
-
-        Queries lag, and what a look knows may end with it: so one that misses a trigger run looks again until
-        the run is there, or the watch says that there is none.
 
         :param memory: what is known from looks before.
         :raises RunsNotAsWanted: for runs that are stuck or violated, with ``on_stuck='fail'``.
@@ -341,19 +326,9 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
         check_given(self, self._given)
         wanted, rules, requests = self._watched(), self._rules(), self._cancel_requests()
 
-        async def look(client: FactoryClient) -> _Look:
+        async def look(client: FactoryClient) -> looks.Look:
             watch = final_watches.RunsFinalWatch(client, **wanted, rules=rules, memory=memory)
-            await watch.look()
-            while not set(watch.memory.runs).issuperset(wanted["trigger_run_ids"]):
-                await pause(_LAG_POLL_SECONDS)
-                await watch.look()
-            self.log.info("%s", watch.progress())
-            evidence = None
-            if watch.due and rules.on_stuck is OnStuck.FAIL:
-                await watch.read_rest()
-            if watch.due:
-                evidence = await stucks.take_up(client, watch.memory, rules, watch.due, requests)
-            return _Look(watch.memory, watch.unfinished(), await client.now(), evidence)
+            return await looks.look_once(client, watch, rules, requests)
 
         seen = self._hook.run(look)
         if seen.evidence is not None:
@@ -369,17 +344,12 @@ class AdfCancelCompleteSensor(BaseSensorOperator):
 
     def _prove(self, context: Context, memory: verdicts.Memory, run_ids: Sequence[str], reason: str) -> None:
         """Leave the evidence about runs of a wait that has ended badly; trouble here must not hide that."""
-
-        async def gather(client: FactoryClient) -> Evidence:
-            requests, rules = self._cancel_requests(), self._rules()
-            watch = final_watches.RunsFinalWatch(client, rules=rules, memory=memory)
-            await watch.read_rest()
-            named = dict.fromkeys([*(each.run.run_id for each in watch.due), *run_ids])
-            runs = [memory.runs[run_id] for run_id in named]
-            return await stucks.gather_evidence(client, memory, rules, runs, reason, requests)
-
         try:
-            leave_evidence(context, self._hook.run(gather), self.evidence_path)
+            rules, requests = self._rules(), self._cancel_requests()
+            evidence = self._hook.run(
+                lambda client: looks.prove(client, memory, rules, run_ids, reason, requests)
+            )
+            leave_evidence(context, evidence, self.evidence_path)
         except AdfRunsError as error:
             self.log.warning("There is no evidence, for it could not be read: %s", error)
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from airflow_provider_adfruns.adf.model import (
     ActivityRun,
     ActivityRunStatus,
+    Dependency,
     InvokedBy,
     PipelineRun,
     PipelineRunStatus,
@@ -20,6 +21,7 @@ from airflow_provider_adfruns.adf.model import (
     TriggerRunStatus,
     Window,
     parse_time,
+    parse_timespan,
 )
 
 SECONDS = st.integers(-2_000_000_000, 250_000_000_000).map(
@@ -227,4 +229,57 @@ def test_an_offset_other_than_utc_makes_the_same_window() -> None:
     berlin = timezone(timedelta(hours=1))
     assert Window(datetime(2026, 3, 1, 1, tzinfo=berlin), datetime(2026, 3, 1, 2, tzinfo=berlin)) == Window(
         datetime(2026, 3, 1, 0, tzinfo=UTC), datetime(2026, 3, 1, 1, tzinfo=UTC)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("00:00:00", timedelta(0)),
+        ("01:02:03", timedelta(hours=1, minutes=2, seconds=3)),
+        ("-00:15:00", timedelta(minutes=-15)),
+        ("10.00:60:60", timedelta(days=10, hours=1, minutes=1)),
+        ("-1.02:00:00", timedelta(days=-1, hours=-2)),
+    ],
+)
+def test_a_time_span_is_read_in_the_form_of_the_spec(text: str, length: timedelta) -> None:
+    assert parse_timespan(text) == length
+
+
+@pytest.mark.parametrize("text", ["", "1:00:00", "PT1H", "01:00", "+01:00:00", "01:00:00.5"])
+def test_any_other_time_span_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no time span"):
+        parse_timespan(text)
+
+
+def tumbling(**said: Any) -> Trigger:
+    properties = {"type": "TumblingWindowTrigger", "runtimeState": "Started", "typeProperties": said}
+    return Trigger.from_wire({"name": "report", "properties": properties})
+
+
+def test_a_trigger_says_what_its_windows_wait_for() -> None:
+    on_another = {
+        "type": "TumblingWindowTriggerDependencyReference",
+        "referenceTrigger": {"type": "TriggerReference", "referenceName": "hourly"},
+        "offset": "-01:00:00",
+        "size": "1.00:00:00",
+    }
+    on_itself = {"type": "SelfDependencyTumblingWindowTriggerReference", "offset": "-02:00:00"}
+    assert tumbling(dependsOn=[on_another, on_itself]).depends_on == (
+        Dependency("hourly", timedelta(hours=-1), timedelta(days=1)),
+        Dependency(None, timedelta(hours=-2), None),
+    )
+
+
+@pytest.mark.parametrize("said", [{}, {"dependsOn": None}, {"dependsOn": []}])
+def test_a_trigger_without_dependencies_waits_for_nothing(said: dict[str, Any]) -> None:
+    assert tumbling(**said).depends_on == ()
+
+
+def test_a_trigger_says_when_its_first_window_begins_and_its_last_one_ends() -> None:
+    begins, ends = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
+    assert tumbling(startTime="2026-03-01T00:00:00Z").lifetime == (begins, None)
+    assert tumbling(startTime="2026-03-01T00:00:00", endTime="2026-04-01T00:00:00Z").lifetime == (
+        begins,
+        ends,
     )

@@ -15,8 +15,8 @@ from airflow_provider_adfruns.adf.errors import (
     TriggerNotFound,
 )
 from airflow_provider_adfruns.adf.pause import pause
-from airflow_provider_adfruns.batch.cancel import cancel_selected_runs
 from airflow_provider_adfruns.batch.cancel_report import check_outcome
+from airflow_provider_adfruns.batch.cancel_selection import cancel_selected_runs
 from airflow_provider_adfruns.batch.run_selection import CancelOrder, select_runs
 from tests.adf.talking import talk
 from tests.conftest import calls

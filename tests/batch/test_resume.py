@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -260,6 +261,36 @@ def test_windows_that_fell_out_of_history_are_named() -> None:
     [named] = [dict(each) for each in report.skipped]
     assert named["window_start"] == hour(1).start.isoformat()
     assert named["reason"] == "its runs are older than the factory's history by now"
+
+
+HANDED = pytest.mark.parametrize("handed", [0, 2], ids=["certainly not sent", "perhaps sent"])
+
+
+@HANDED
+def test_a_window_whose_only_run_went_on_and_succeeded_is_left_alone(handed: int) -> None:
+    report = resumed([run(1, "Succeeded"), run(2, "Failed")], hour(1), hour(2), handed=handed)
+    assert [each.window for each in report.windows] == [hour(2)]
+    [named] = [dict(each) for each in report.skipped]
+    assert (named["run_id"], named["status"]) == ("w1", "Succeeded")
+    assert named["reason"] == "it has succeeded without a rerun"
+
+
+@HANDED
+@pytest.mark.parametrize("status", [status for status in TriggerRunStatus if not status.is_final])
+def test_a_window_whose_only_run_goes_on_is_not_rerun_and_says_so(
+    status: TriggerRunStatus, handed: int
+) -> None:
+    report = resumed([run(1, status), run(2, "Failed")], hour(1), hour(2), handed=handed)
+    assert still_unsettled(report) == {hour(2)}
+    first, _ = report.windows
+    assert (first.window, first.step, first.new_run_id) == (hour(1), Step.REFUSED, None)
+    assert first.problem == f"its only run is {status} by now"
+
+
+def test_a_window_that_has_been_rerun_since_its_run_went_on_is_told_by_its_rerun() -> None:
+    report = resumed([run(1, "Succeeded"), newer_run(hour(1), "Running")], hour(1))
+    [outcome] = report.windows
+    assert (outcome.step, outcome.status, outcome.problem) == (Step.SUBMITTED, "Running", "")
 
 
 def test_a_window_whose_rerun_shows_is_done_with_its_new_run_and_status() -> None:

@@ -14,6 +14,7 @@ from airflow_provider_adfruns.operators.cancel import (
     AdfCancelWaitingTriggerRunOperator,
 )
 from airflow_provider_adfruns.operators.cleanup import AdfCleanUpOperator
+from airflow_provider_adfruns.operators.recover import AdfRecoverStuckTriggerRunsOperator
 from airflow_provider_adfruns.operators.rerun import (
     AdfRerunPipelineRunOperator,
     AdfRerunTumblingWindowRunsOperator,
@@ -27,6 +28,7 @@ TASKS: dict[str, type] = {
         AdfCancelPipelineRunOperator,
         AdfCancelWaitingTriggerRunOperator,
         AdfCleanUpOperator,
+        AdfRecoverStuckTriggerRunsOperator,
         AdfRerunPipelineRunOperator,
         AdfRerunTumblingWindowRunsOperator,
     )

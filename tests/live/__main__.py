@@ -40,6 +40,7 @@ LIVE_DAGS = {
     "live_callback_of_task",
     "live_callback_of_marked",
     "live_rerun_cleaned_up",
+    "live_recover",
 }
 # Airflow takes minutes to believe that a part is dead; here it takes seconds.
 SETTINGS = {

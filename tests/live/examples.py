@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -49,11 +50,13 @@ def all_at_once(stage: Stage) -> list[str]:
         stage.wait_for_end(run, seconds=_PATIENCE_SECONDS)
     stage.wait_for_end(failing, "failed", seconds=_PATIENCE_SECONDS)
     evidence = stage.evidence()
-    due, stuck = _due(began), _in_status(began, "report_hourly", "WaitingOnDependency")
+    due, waiting = _due(began), began.waiting("report_hourly")
+    stuck = {window: run_id for window, run_id in waiting.items() if _has_orders(began, window)}
     return [
         judge.each_rerun(evidence, [*due, *stuck]),
         judge.whole(evidence, [*due, *stuck]),
-        _cancelled_trigger_runs(evidence, len(stuck)),
+        judge.each_cancelled(evidence, stuck.values()),
+        f"{len(waiting) - len(stuck)} that waits for failed orders left alone",
         _books(evidence),
         _stock(evidence),
     ]
@@ -84,20 +87,15 @@ def with_approval(stage: Stage) -> list[str]:
 
 
 def _due(evidence: Evidence) -> list[Window]:
-    return _in_status(evidence, "orders_15min", "Failed")
+    windows = evidence.windows()
+    return [window for window, status in windows.items() if (window[0], status) == ("orders_15min", "Failed")]
 
 
-def _in_status(evidence: Evidence, trigger: str, status: str) -> list[Window]:
-    return [
-        window for window, found in evidence.windows().items() if window[0] == trigger and found == status
-    ]
-
-
-def _cancelled_trigger_runs(evidence: Evidence, stuck: int) -> str:
-    cancels = evidence.carried_out("TriggerRuns_Cancel")
-    if len(cancels) != stuck:
-        raise WrongError(f"{len(cancels)} trigger runs were cancelled, and {stuck} were stuck")
-    return f"{stuck} stuck run cancelled first"
+def _has_orders(evidence: Evidence, window: Window) -> bool:
+    """Say whether all orders of a window's hour have succeeded."""
+    _, start = window
+    quarters = (("orders_15min", start + timedelta(minutes=minutes)) for minutes in (0, 15, 30, 45))
+    return all(evidence.status(quarter) == "Succeeded" for quarter in quarters)
 
 
 def _are_cancelled(evidence: Evidence) -> bool:

@@ -62,6 +62,16 @@ class Evidence:
             for window in trigger["windows"]
         }
 
+    def waiting(self, trigger: str) -> dict[Window, str]:
+        """Return the run of each window of a trigger that waits on its dependencies."""
+        return {
+            (trigger, datetime.fromisoformat(window["start"])): window["runs"][-1]["triggerRunId"]
+            for each in self.state["triggers"]
+            if each["name"] == trigger
+            for window in each["windows"]
+            if window["status"] == "WaitingOnDependency"
+        }
+
     def status(self, window: Window) -> str:
         """Return the status of a window's latest run."""
         return self.windows()[window]
@@ -106,6 +116,32 @@ def each_rerun(evidence: Evidence, due: Iterable[Window]) -> str:
     return f"{len(wanted)} windows rerun once{again}"
 
 
+def each_cancelled(evidence: Evidence, waiting: Iterable[str]) -> str:
+    """See that the cancel of each trigger run was sent once, and of no other one.
+
+    :param waiting: the trigger runs' ids.
+    """
+    wanted = Counter(waiting)
+    sent = Counter(
+        str(each["subject"]) for each in evidence.journal if each["operation"] == "TriggerRuns_Cancel"
+    )
+    if sent != wanted:
+        missed, beyond = dict(wanted - sent), dict(sent - wanted)
+        raise WrongError(f"cancels missed: {missed or 'none'}; sent beyond: {beyond or 'none'}")
+    return f"{len(wanted)} trigger runs cancelled once"
+
+
+def left_waiting(evidence: Evidence, trigger: str, rightly: Mapping[Window, str]) -> str:
+    """See that of a trigger's windows these wait on their dependencies, in the very same runs, and no others.
+
+    :param rightly: the runs' ids.
+    """
+    found = evidence.waiting(trigger)
+    if found != dict(rightly):
+        raise WrongError(f"the windows that wait on dependencies are {found}, not {dict(rightly)}")
+    return f"{len(found)} that wait as they should wait on"
+
+
 def whole(evidence: Evidence, due: Iterable[Window]) -> str:
     """See that windows have succeeded."""
     wrong = {window: evidence.status(window) for window in due if evidence.status(window) != "Succeeded"}
@@ -130,6 +166,17 @@ def next_try(evidence: Evidence, report: Mapping[str, Any], due: Sequence[Window
     if takes_up:
         return f"the next try reports all {len(own)} windows"
     return f"the next try leaves {len(alone)} windows alone that were sent before, and reports {len(own)}"
+
+
+def named(report: Mapping[str, Any], due: Iterable[Window]) -> str:
+    """See that a task that has failed names each window as a problem, and no other one.
+
+    :param report: what it has left in XCom.
+    """
+    problems = Counter(_start_of(each) for each in report["windows"] if each["problem"])
+    if problems != Counter(start for _, start in due):
+        raise WrongError(f"the windows that the task names are {sorted(problems)}")
+    return f"the next try names {len(problems)} windows that were cancelled"
 
 
 def _start_of(reported: Mapping[str, Any]) -> datetime:

@@ -59,6 +59,33 @@ def night(
     }
 
 
+def stuck_night(stuck: int = 4) -> dict[str, Any]:
+    """Return a scenario in which windows of the trigger ``report`` wait on those of ``hourly``.
+
+    After the stuck ones lies one that waits as it should: its window of ``hourly`` has failed. Cancels and
+    reruns take until the story tells them to end.
+
+    :param stuck: how many windows wait although what they wait for has succeeded.
+    """
+    waits = {"status": "WaitingOnDependency"}
+    windows = {"from": _start(stuck).isoformat(), "count": stuck + 2}
+    upstream = {"windows": stuck + 1, "status": "Failed"}
+    waiting = [{"windows": f"1..{stuck}", **waits, "stuck": True}, {"windows": stuck + 1, **waits}]
+    scenario = night()
+    trigger = {"pipeline": "report", "endTime": END.isoformat()}
+    scenario["pipelines"]["report"] = {"seconds": 60}
+    scenario["triggers"] = {
+        "hourly": {**trigger, "windows": [{**windows, "except": [upstream]}]},
+        "report": {
+            **trigger,
+            "dependsOn": [{"trigger": "hourly"}],
+            "cancel_seconds": UNTIL_TOLD,
+            "windows": [{**windows, "rerun_seconds": UNTIL_TOLD, "except": waiting}],
+        },
+    }
+    return scenario
+
+
 def due_windows(*triggers: str, due: int = 6) -> list[tuple[str, datetime]]:
     """Return the windows that are due in `night`, by trigger and start."""
     return [

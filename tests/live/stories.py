@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.live import abilities, afterwards, examples, judge
 from tests.live.judge import WrongError
-from tests.live.night import due_windows, night, window_range
+from tests.live.night import UNTIL_TOLD, due_windows, night, stuck_night, window_range
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,6 +171,41 @@ def triggerer_stopped_and_killed(stage: Stage) -> list[str]:
     return _all_is_well(stage)
 
 
+def recovery_cleared_while_cancelling(stage: Stage) -> list[str]:
+    """The triggerer dies while stuck runs are cancelled, and a person clears the task: it goes on.
+
+    By then the runs are Cancelled, so that the factory does not tell any more who has done that and why.
+    Where Airflow keeps no ledger either, the task names the windows.
+    """
+    stage.begin(stuck_night())
+    waiting, stuck = stage.evidence().waiting("report"), due_windows("report", due=4)
+    rightly = {window: run_id for window, run_id in waiting.items() if window not in stuck}
+    run = stage.start("live_recover", window_range(4))
+    stage.wait_until_deferred(run, "recover")
+    triggerer = stage.airflow.services["triggerer"]
+    triggerer.kill()
+    if sent := stage.evidence().reruns():
+        raise WrongError(f"windows rerun before their runs were Cancelled: {sent}")
+    stage.let_pass(UNTIL_TOLD)
+    run.clear("recover")
+    triggerer.start()
+    if abilities.KEEPS_STATE:
+        stage.wait_for_end(run)
+        stage.let_reruns_end()
+        evidence = stage.wait_until_still()
+        said = [judge.each_rerun(evidence, stuck), judge.whole(evidence, stuck)]
+    else:
+        stage.wait_for_end(run, "failed")
+        evidence = stage.evidence()
+        said = [judge.named(run.xcom("recover"), stuck), judge.each_rerun(evidence, [])]
+    return [
+        judge.each_cancelled(evidence, (waiting[window] for window in stuck)),
+        *said,
+        judge.left_waiting(evidence, "report", rightly),
+        judge.untouched(evidence, stage.others),
+    ]
+
+
 def _wait_for_looks(stage: Stage) -> None:
     """Wait until a triggerer that was started again looks at the factory."""
     before = len(stage.factory.journal())
@@ -288,6 +323,7 @@ STORIES: dict[str, Callable[[Stage], list[str]]] = {
     ),
     "worker killed while submitting": worker_killed_while_submitting,
     "triggerer stopped, triggerer killed": triggerer_stopped_and_killed,
+    "recovery cleared between cancel and rerun": recovery_cleared_while_cancelling,
     "execution timeout": execution_timeout,
     "deadline": deadline,
     "callbacks of failures": afterwards.failure_callbacks,

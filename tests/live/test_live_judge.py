@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 
 from airflow_provider_adfruns.emulator import AdfEmulator
 from tests.live import judge
 from tests.live.judge import Evidence, WrongError
-from tests.live.night import due_windows, night
+from tests.live.night import due_windows, night, stuck_night
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -40,6 +41,34 @@ def test_a_window_that_was_rerun_once_is_well() -> None:
 def test_a_window_rerun_too_often_or_never_is_found(journal: list[dict[str, Any]], what: str) -> None:
     with pytest.raises(WrongError, match=what):
         judge.each_rerun(evidence(*journal), [("hourly", START)])
+
+
+def cancel(run_id: str) -> dict[str, Any]:
+    """Return a journal's entry."""
+    return {"operation": "TriggerRuns_Cancel", "path": "", "effect": None, "subject": run_id}
+
+
+def test_trigger_runs_cancelled_once_are_well() -> None:
+    assert (
+        judge.each_cancelled(evidence(cancel("a"), cancel("b")), ["b", "a"])
+        == "2 trigger runs cancelled once"
+    )
+
+
+@pytest.mark.parametrize(
+    ("journal", "what"),
+    [
+        ([cancel("a"), cancel("a")], "beyond: {'a'"),
+        ([], "missed: {'a'"),
+        ([cancel("a"), cancel("b")], "beyond: {'b'"),
+    ],
+    ids=["twice", "never", "of another run"],
+)
+def test_a_trigger_run_cancelled_too_often_or_never_is_found(
+    journal: list[dict[str, Any]], what: str
+) -> None:
+    with pytest.raises(WrongError, match=what):
+        judge.each_cancelled(evidence(*journal), ["a"])
 
 
 def test_a_cancel_is_found_even_if_it_changed_nothing() -> None:
@@ -103,6 +132,37 @@ def test_a_next_try_that_loses_a_window_or_sees_it_twice_is_found(
     report = {"windows": windows, "skipped": skipped}
     with pytest.raises(WrongError, match="next try"):
         judge.next_try(rerun_once(), report, [("hourly", START)], takes_up=takes_up)
+
+
+def test_a_failed_task_that_names_each_window_is_well() -> None:
+    report = {"windows": [{**REPORTED, "problem": "it was cancelled"}]}
+    assert "names 1 windows" in judge.named(report, [("hourly", START)])
+
+
+@pytest.mark.parametrize("windows", [[], [{**REPORTED, "problem": ""}]], ids=["lost", "without a problem"])
+def test_a_failed_task_that_does_not_name_a_window_is_found(windows: list[Any]) -> None:
+    with pytest.raises(WrongError, match="names"):
+        judge.named({"windows": windows}, [("hourly", START)])
+
+
+def told_by(emulator: AdfEmulator) -> Evidence:
+    """Return what a factory tells now."""
+    with httpx.Client(trust_env=False) as client:
+        return Evidence((), client.get(f"{emulator.url}/_adf/state").json())
+
+
+def test_a_night_with_stuck_windows_is_as_it_says() -> None:
+    with AdfEmulator(stuck_night(3), clock="manual") as emulator:
+        waiting = told_by(emulator).waiting("report")
+        stuck = due_windows("report", due=3)
+        (rightly,) = set(waiting) - set(stuck)
+        assert rightly > max(stuck), "one that waits as it should comes after those that are stuck"
+        assert set(waiting) > set(stuck)
+        assert judge.left_waiting(told_by(emulator), "report", waiting)
+        with pytest.raises(WrongError, match="wait on dependencies"):
+            judge.left_waiting(told_by(emulator), "report", {rightly: waiting[rightly]})
+        emulator.advance(30 * 60)
+        assert told_by(emulator).waiting("report") == waiting, "none goes on by itself"
 
 
 def test_a_night_is_as_it_says() -> None:

@@ -17,6 +17,7 @@ from airflow_provider_adfruns.operators.cancel import (
     AdfCancelWaitingTriggerRunOperator,
 )
 from airflow_provider_adfruns.operators.cleanup import AdfCleanUpOperator
+from airflow_provider_adfruns.operators.recover import AdfRecoverStuckTriggerRunsOperator
 from airflow_provider_adfruns.operators.rerun import (
     AdfRerunPipelineRunOperator,
     AdfRerunTumblingWindowRunsOperator,
@@ -69,6 +70,15 @@ TASKS: list[tuple[Callable[..., BaseOperator], dict[str, Any], set[str]]] = [
         },
     ),
     (
+        AdfRecoverStuckTriggerRunsOperator,
+        {"trigger_name": "report", **NIGHT_RANGE, "check_dependencies": False, "max_windows": 50},
+        {
+            *EACH_OPERATOR,
+            *("trigger_name", "run_ids", "window_start", "window_end", "check_dependencies"),
+            *("fail_if", "dry_run"),
+        },
+    ),
+    (
         AdfRerunPipelineRunOperator,
         {"run_ids": ["a", "b"], "rerun_from": "activity", "start_activity_name": "Merge", "fail_if": "all"},
         {*EACH_OPERATOR, "run_ids", "rerun_from", "start_activity_name", "fail_if", "dry_run"},
@@ -101,6 +111,7 @@ import airflow.triggers.base
 before = set(sys.modules)
 import airflow_provider_adfruns.callbacks
 import airflow_provider_adfruns.operators.cancel
+import airflow_provider_adfruns.operators.recover
 import airflow_provider_adfruns.operators.rerun
 import airflow_provider_adfruns.sensors.cancel_complete
 print(sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
@@ -136,9 +147,12 @@ def test_the_serialized_task_shows_the_link_to_adf_studio(
     operator: Callable[..., BaseOperator],
     parameters: dict[str, Any],
     templated: set[str],  # noqa: ARG001 - of the table
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with DAG("parsed", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
         operator(task_id="task", **parameters)
+    # as in the API server: a scheduler, and a clear, switch links off for their whole process
+    monkeypatch.setattr(DagSerialization, "_load_operator_extra_links", True)
     task = DagSerialization.from_dict(DagSerialization.to_dict(dag)).get_task("task")
     assert [(link.name, link.xcom_key) for link in task.operator_extra_links] == [
         ("ADF Studio", "_link_AdfStudioLink")
@@ -185,6 +199,7 @@ def test_deferrable_takes_its_default_from_airflows_setting(monkeypatch: pytest.
     [
         ("hooks.adf_runs", {"AdfRunsHook"}),
         ("operators.cancel", {"AdfCancelPipelineRunOperator", "AdfCancelWaitingTriggerRunOperator"}),
+        ("operators.recover", {"AdfRecoverStuckTriggerRunsOperator"}),
         ("operators.rerun", {"AdfRerunTumblingWindowRunsOperator", "AdfRerunPipelineRunOperator"}),
         ("operators.cleanup", {"AdfCleanUpOperator"}),
         ("sensors.cancel_complete", {"AdfCancelCompleteSensor"}),

@@ -1,4 +1,4 @@
-"""The DAGs of the live suite: a rerun of a night's windows, in what ways Airflow can be told to do it."""
+"""The DAGs of the live suite: reruns of a night's windows, in what ways Airflow can be told to do it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import DAG, task
 
 from airflow_provider_adfruns.operators.cleanup import AdfCleanUpOperator
+from airflow_provider_adfruns.operators.recover import AdfRecoverStuckTriggerRunsOperator
 from airflow_provider_adfruns.operators.rerun import AdfRerunTumblingWindowRunsOperator
 from airflow_provider_adfruns.sensors.cancel_complete import AdfCancelCompleteSensor
 
@@ -51,6 +52,11 @@ rerun("live_rerun_on_worker_retried", deferrable=False, execution_timeout=TIMEOU
 with live_dag("live_rerun_mapped", window_start="", window_end=""):
     AdfRerunTumblingWindowRunsOperator.partial(task_id="rerun", deferrable=True, **NIGHT).expand(
         trigger_name=["north", "south", "west"]
+    )
+
+with live_dag("live_recover", window_start="", window_end=""):
+    AdfRecoverStuckTriggerRunsOperator(
+        task_id="recover", trigger_name="report", deferrable=True, wait_for_completion=False, **NIGHT
     )
 
 with live_dag("live_soak", pipeline_run_ids=[], trigger_run_ids=[]):
