@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 WAITS = TriggerRunStatus.WAITING_ON_DEPENDENCY
 _NEVER_RAN = "it was cancelled while it waited, and never ran; rerun it by its run id if it is wanted"
 _PERHAPS_BY_THIS_TASK = (
-    "it was cancelled while it waited, and never ran. An earlier try of this task may have done that, for"
-    " nothing is kept between tries here, or a person: rerun it by its run id if it is wanted"
+    "An earlier try of this task may have done that, for nothing is kept between tries here, or a person:"
+    " rerun it by its run id if it is wanted"
 )
 
 
@@ -58,6 +58,8 @@ class Stuckness:
 
     def why_not(self, run: TriggerRun, window: Window) -> str | None:
         """Say why a window is not stuck, by its latest run; None if it is."""
+        if _never_ran(run):
+            return _NEVER_RAN
         if run.status is not WAITS:
             return f"it does not wait on dependencies: its latest run is {run.status}"
         if not self.has_waited(run):
@@ -100,21 +102,34 @@ def choose(
         if not any(run.trigger_run_id in named for run in family):
             if selection.cuts(latest):
                 exclusions.append(exclude(latest, "its window lies only partly inside the range"))
-            continue
-        never_ran = latest.status is TriggerRunStatus.CANCELLED and not latest.triggered_pipelines
-        is_left_over = window in earlier.windows and latest.status in DEFAULT_RERUN_STATUSES
-        if is_left_over or (never_ran and selection.names(latest)):
+        elif _is_left_over(family, window, earlier) or (_never_ran(latest) and selection.names(latest)):
             chosen.append(outcome_of(latest, window, Step.PLANNED))
-        elif never_ran and earlier.are_unknown:
-            unclear = outcome_of(latest, window, Step.REFUSED)
-            chosen.append(replace(unclear, problem=_PERHAPS_BY_THIS_TASK))
-        elif never_ran:
-            exclusions.append(exclude(latest, _NEVER_RAN))
+        elif earlier.are_unknown and (problem := _perhaps_left_over(family)):
+            chosen.append(replace(outcome_of(latest, window, Step.REFUSED), problem=problem))
         elif reason := stuckness.why_not(latest, window):
             exclusions.append(exclude(latest, reason))
         else:
             chosen.append(outcome_of(latest, window, Step.PLANNED))
     return chosen, exclusions
+
+
+def _never_ran(run: TriggerRun) -> bool:
+    """Say whether a run was cancelled while it waited."""
+    return run.status is TriggerRunStatus.CANCELLED and not run.triggered_pipelines
+
+
+def _is_left_over(family: Sequence[TriggerRun], window: Window, earlier: Earlier) -> bool:
+    return window in earlier.windows and family[-1].status in DEFAULT_RERUN_STATUSES
+
+
+def _perhaps_left_over(family: Sequence[TriggerRun]) -> str:
+    """Say what is wrong with a window that may be left over of a try that has left no note; "" if nothing."""
+    latest = family[-1]
+    if _never_ran(latest):
+        return f"it was cancelled while it waited, and never ran. {_PERHAPS_BY_THIS_TASK}"
+    if latest.status in DEFAULT_RERUN_STATUSES and any(_never_ran(run) for run in family[:-1]):
+        return f"it was cancelled while it waited, and its rerun is {latest.status}. {_PERHAPS_BY_THIS_TASK}"
+    return ""
 
 
 def still_to_do(history: Iterable[TriggerRun], windows: Iterable[Window], report: RerunReport) -> RerunReport:
@@ -178,6 +193,13 @@ def after_cancel(report: RerunReport, cancel: CancelReport) -> RerunReport:
 def after_wait(report: RerunReport, runs: Iterable[WatchedRun]) -> RerunReport:
     """Take over how the cancelled runs have ended."""
     return without_what_went_on(report, {run.run_id: run.status for run in runs if run.is_final})
+
+
+def not_rerun(report: RerunReport, reason: str) -> RerunReport:
+    """Return the report of a task that ends before its windows, whose cancels were sent, are rerun."""
+    problem = f"its run is cancelled or about to be, and it was not rerun: {reason}"
+    unsent = {each.window: replace(each, step=Step.NOT_SENT, problem=problem) for each in report.planned}
+    return report.with_windows(unsent.get(each.window, each) for each in report.windows)
 
 
 def without_what_went_on(report: RerunReport, statuses: Mapping[str, str]) -> RerunReport:

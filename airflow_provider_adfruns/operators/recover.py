@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adfruns._lazily import Lazily
-from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput
+from airflow_provider_adfruns.adf.errors import AdfRunsError, InvalidInput, WaitTimedOut
 from airflow_provider_adfruns.batch.judgement import FailIf
 from airflow_provider_adfruns.batch.selection import DEFAULT_RERUN_STATUSES
 from airflow_provider_adfruns.killing import killable
@@ -146,27 +146,7 @@ class AdfRecoverStuckTriggerRunsOperator(WindowsOperator):
             ledger = state.keep(batch.ledger)
             if batch.ledger.phase is not ledgers.Phase.CANCELLING:
                 return self._go_on(context, hook, ledger, batch.report, deadline)
-            report = hook.run(lambda client: recoveries.cancel_stuck(client, batch.report, deadline))
-            run_ids = stuck_windows.awaited_cancels(report)
-            watched: dict[str, Any] = {"trigger_name": report.trigger_name, "trigger_run_ids": run_ids}
-            if self.deferrable and run_ids:
-                self.log.info(
-                    "%d trigger runs are being cancelled, and are rerun when they are. A task that is ended"
-                    " before leaves them Cancelled: clear it, and it goes on.",
-                    len(run_ids),
-                )
-                self.defer(
-                    trigger=triggers.AdfRunsFinalTrigger(
-                        pipeline_run_ids=[],
-                        include_children=False,
-                        report={"recovery": report.packed()},
-                        **watched,
-                        **self.place(deadline),
-                    ),
-                    method_name="execute_cancelled",
-                )
-            runs, error = hook.run(lambda client: self._wait_for_cancels(client, watched, deadline))
-            return self._rerun_cancelled(context, hook, report, runs, deadline, error)
+            return self._cancel(context, hook, batch.report, deadline)
 
     @killable
     def execute_cancelled(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,6 +170,34 @@ class AdfRecoverStuckTriggerRunsOperator(WindowsOperator):
         batch = hook.run(lambda client: recoveries.open_recovery(client, asked, rules, known, this))
         return self.taken_up(hook, asked, batch, this)
 
+    def _cancel(
+        self, context: Context, hook: AdfRunsHook, report: reports.RerunReport, deadline: datetime
+    ) -> dict[str, Any]:
+        """Cancel the runs that wait, and wait until they are Cancelled, or defer."""
+        report = hook.run(lambda client: recoveries.cancel_stuck(client, report, deadline))
+        run_ids = stuck_windows.awaited_cancels(report)
+        if not run_ids:
+            return self._rerun_cancelled(context, hook, report, (), deadline, None)
+        watched: dict[str, Any] = {"trigger_name": report.trigger_name, "trigger_run_ids": run_ids}
+        if self.deferrable:
+            self.log.info(
+                "Being cancelled, to be rerun then: %d. If the task is ended before: %s.",
+                len(run_ids),
+                _how_to_go_on(context),
+            )
+            self.defer(
+                trigger=triggers.AdfRunsFinalTrigger(
+                    pipeline_run_ids=[],
+                    include_children=False,
+                    report={"recovery": report.packed()},
+                    **watched,
+                    **self.place(deadline),
+                ),
+                method_name="execute_cancelled",
+            )
+        runs, error = hook.run(lambda client: self._wait_for_cancels(client, watched, deadline))
+        return self._rerun_cancelled(context, hook, report, runs, deadline, error)
+
     async def _wait_for_cancels(
         self, client: FactoryClient, watched: Mapping[str, Any], deadline: datetime
     ) -> tuple[list[watches.WatchedRun], AdfRunsError | None]:
@@ -209,11 +217,22 @@ class AdfRecoverStuckTriggerRunsOperator(WindowsOperator):
         """Rerun what is cancelled by now; if the wait for that has broken off, the batch stays open."""
         report = stuck_windows.after_wait(report, runs)
         if error is not None:
-            return self._finish(context, report, error)
+            how = _how_to_go_on(context)
+            reason = "the deadline came first" if isinstance(error, WaitTimedOut) else str(error)
+            left = stuck_windows.not_rerun(report, f"{reason}; {how}")
+            said = f"Cancelled or about to be, and not rerun: {len(report.planned)}; {how}."
+            return self._finish(context, left, type(error)(f"{error} {said}"))
         ledger = TaskLedger(context).kept()
         if ledger is not None:
             ledger.move_to(ledgers.Phase.SUBMITTING)
         return self._go_on(context, hook, ledger, report, deadline)
+
+
+def _how_to_go_on(context: Context) -> str:
+    """Say what a person does about windows that are cancelled and not rerun."""
+    if TaskLedger(context).has_notes:
+        return "clear the task, and it goes on"
+    return "rerun them by their run ids"
 
 
 def check_stuck_after(value: object) -> float:

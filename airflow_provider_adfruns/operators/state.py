@@ -32,6 +32,11 @@ class TaskLedger:
         self.owner = f"{getattr(ti, 'id', '')}#{self._try_number}"
         self._is_unreadable = False
 
+    @property
+    def has_notes(self) -> bool:
+        """Whether what is kept outlives this try."""
+        return self._store is not None
+
     def take(self) -> Ledger | None:
         """Return what an earlier try has written; if its batch goes on, it is this try's from now on.
 
