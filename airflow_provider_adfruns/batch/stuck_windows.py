@@ -195,6 +195,21 @@ def after_wait(report: RerunReport, runs: Iterable[WatchedRun]) -> RerunReport:
     return without_what_went_on(report, {run.run_id: run.status for run in runs if run.is_final})
 
 
+def without_late_cancels(report: RerunReport, runs: Iterable[WatchedRun], waited: timedelta) -> RerunReport:
+    """Give up the windows whose cancels are not complete, so that they hold up no others.
+
+    :param runs: the cancelled runs as they are now.
+    :param waited: how long that was waited for.
+    """
+    final = {run.run_id for run in runs if run.is_final}
+    late = set(awaited_cancels(report)) - final
+    problem = f"its run is {WAITS} still, {waited.total_seconds():.0f} seconds after its cancel"
+    return report.with_windows(
+        replace(each, step=Step.REFUSED, problem=problem) if each.run_id in late else each
+        for each in report.windows
+    )
+
+
 def not_rerun(report: RerunReport, reason: str) -> RerunReport:
     """Return the report of a task that ends before its windows, whose cancels were sent, are rerun."""
     problem = f"its run is cancelled or about to be, and it was not rerun: {reason}"
