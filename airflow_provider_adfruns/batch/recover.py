@@ -95,7 +95,7 @@ async def open_recovery(
 def _earlier(client: FactoryClient, asked: Asked, known: Ledger | None, this: Try) -> Earlier:
     """Return what earlier tries may have left."""
     if known is not None and not known.is_open and is_same_work(client, asked, known):
-        return Earlier(frozenset(known.windows))
+        return Earlier(frozenset(known.windows), have_failed=known.phase is Phase.FAILED)
     return Earlier(are_unknown=this.may_hide_reruns and not asked.dry_run)
 
 

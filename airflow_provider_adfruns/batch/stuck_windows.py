@@ -75,11 +75,13 @@ class Stuckness:
 class Earlier:
     """What is known of earlier tries of the task.
 
-    :param windows: those that an earlier batch has cancelled and could not make whole.
+    :param windows: those of an earlier batch, which has been judged.
+    :param have_failed: it was judged badly, so that what failed again is made up for.
     :param are_unknown: there may have been a try that has left no note.
     """
 
     windows: frozenset[Window] = frozenset()
+    have_failed: bool = False
     are_unknown: bool = False
 
 
@@ -119,7 +121,9 @@ def _never_ran(run: TriggerRun) -> bool:
 
 
 def _is_left_over(family: Sequence[TriggerRun], window: Window, earlier: Earlier) -> bool:
-    return window in earlier.windows and family[-1].status in DEFAULT_RERUN_STATUSES
+    latest = family[-1]
+    is_to_rerun = _never_ran(latest) or (earlier.have_failed and latest.status in DEFAULT_RERUN_STATUSES)
+    return window in earlier.windows and is_to_rerun
 
 
 def _perhaps_left_over(family: Sequence[TriggerRun]) -> str:

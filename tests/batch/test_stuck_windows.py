@@ -87,9 +87,11 @@ def test_a_window_cut_by_the_range_is_left_alone_and_others_are_not_mentioned() 
     assert [each.reason for each in left_alone] == ["its window lies only partly inside the range"]
 
 
-def test_what_an_earlier_try_has_cancelled_or_seen_fail_is_left_over() -> None:
+def test_what_an_earlier_try_has_cancelled_is_left_over_and_after_a_failure_what_failed_too() -> None:
     history = [run(1, "Cancelled"), run(2, "Failed"), run(3, "Succeeded"), run(4, "Cancelled")]
-    assert chosen(history, windows=frozenset(hour(each) for each in (1, 2, 3))) == ["w1", "w2"]
+    windows = frozenset(hour(each) for each in (1, 2, 3))
+    assert chosen(history, windows=windows, have_failed=True) == ["w1", "w2"]
+    assert chosen(history, windows=windows) == ["w1"]
 
 
 def test_a_window_cancelled_while_it_waited_is_left_alone_unless_it_is_named() -> None:
