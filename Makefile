@@ -10,7 +10,7 @@ PYTEST := -m pytest -n auto --dist loadfile
 CODE := airflow_provider_adfruns tests example_dags demo stack benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-oldest test-beside wheel chaos cancels contract demo up live live-oldest soak docs bench throttling watching properties format clean
+.PHONY: help install check test test-oldest test-beside wheel chaos recovery cancels contract demo up live live-oldest soak docs bench throttling watching properties format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,7 @@ test: $(READY) ## the whole test suite
 	$(BIN)/python $(PYTEST)
 
 test-oldest: .oldest/.ready ## all that talks to Airflow or the SDK, on the oldest of everything supported
-	.oldest/bin/python $(PYTEST) tests/adf tests/batch tests/provider tests/cancels tests/chaos
+	.oldest/bin/python $(PYTEST) tests/adf tests/batch tests/provider tests/cancels tests/chaos tests/recovery
 
 .oldest/.ready: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv .oldest
@@ -64,6 +64,9 @@ wheel: $(READY) ## build wheel and source distribution, install the wheel on its
 
 chaos: $(READY) ## 200 nights of 300 windows under faults and kills, and beside them the blind loop
 	$(BIN)/python -m tests.chaos --seeds 200 --windows 300 --blind 20
+
+recovery: $(READY) ## 200 nights of 60 windows, of which stuck ones are recovered under faults and deaths
+	$(BIN)/python -m tests.recovery --seeds 200 --windows 60
 
 cancels: $(READY) ## 100 cancels of trees of 400 runs that go wrong, the sensor's verdict beside the truth
 	$(BIN)/python -m tests.cancels --seeds 100

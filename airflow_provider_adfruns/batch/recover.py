@@ -101,12 +101,12 @@ async def open_recovery(
 
 
 def _earlier(client: FactoryClient, asked: Asked, known: Ledger | None, this: Try) -> Earlier:
-    """Return what earlier tries may have left: of a batch that was judged well that is nothing.
+    """Return what earlier tries may have left.
 
     A range that is another one in each try, since it is taken from the clock, changes nothing about that.
     """
-    if known is not None and known.phase is not Phase.SUCCEEDED and is_same_trigger(client, asked, known):
-        return Earlier(frozenset(known.windows))
+    if known is not None and is_same_trigger(client, asked, known):
+        return Earlier(frozenset(known.windows), have_failed=known.phase is not Phase.SUCCEEDED)
     return Earlier(are_unknown=this.may_hide_reruns and not asked.dry_run)
 
 

@@ -75,20 +75,26 @@ class Stuckness:
 class Earlier:
     """What is known of earlier tries of the task.
 
-    :param windows: those that an earlier batch has cancelled and could not make whole.
+    :param windows: those of an earlier batch.
+    :param have_failed: it was not judged well, so that what failed again is made up for.
     :param are_unknown: there may have been a try that has left no note.
     """
 
     windows: frozenset[Window] = frozenset()
+    have_failed: bool = False
     are_unknown: bool = False
 
     def has_left(self, window: Window, latest: TriggerRun, *, is_asked: bool) -> bool:
         """Whether a window is left over of an earlier batch, by its latest run.
 
-        :param is_asked: the selection means it. Of what it does not mean any more, only what never ran is.
+        :param is_asked: the selection means it. Of what it does not mean any more, only what a batch that has
+            failed left without a rerun is.
         """
-        is_broken = latest.status in DEFAULT_RERUN_STATUSES if is_asked else _never_ran(latest)
-        return window in self.windows and is_broken
+        if window not in self.windows:
+            return False
+        if _never_ran(latest):
+            return is_asked or self.have_failed
+        return is_asked and self.have_failed and latest.status in DEFAULT_RERUN_STATUSES
 
 
 def choose(
@@ -208,6 +214,24 @@ def after_cancel(report: RerunReport, cancel: CancelReport) -> RerunReport:
 def after_wait(report: RerunReport, runs: Iterable[WatchedRun]) -> RerunReport:
     """Take over how the cancelled runs have ended."""
     return without_what_went_on(report, {run.run_id: run.status for run in runs if run.is_final})
+
+
+def without_late_cancels(report: RerunReport, runs: Sequence[WatchedRun], waited: timedelta) -> RerunReport:
+    """Give up the windows whose cancels are not complete, so that they hold up no others.
+
+    One whose run has begun in spite of its cancel is left alone.
+
+    :param runs: the cancelled runs as they are now.
+    :param waited: how long that was waited for.
+    """
+    begun = {run.run_id: run.status for run in runs if run.status == TriggerRunStatus.RUNNING}
+    report = without_what_went_on(report, begun)
+    late = set(awaited_cancels(report)) - {run.run_id for run in runs if run.is_final}
+    problem = f"its run is {WAITS} still, {waited.total_seconds():.0f} seconds after its cancel"
+    return report.with_windows(
+        replace(each, step=Step.REFUSED, problem=problem) if each.run_id in late else each
+        for each in report.windows
+    )
 
 
 def not_rerun(report: RerunReport, reason: str) -> RerunReport:

@@ -70,7 +70,8 @@ class AdfRecoverStuckTriggerRunsOperator(WindowsOperator):
         window is meant if it lies wholly inside; at most 45 days back. (templated)
     :param window_end: end of the range; a window that ends at this time is inside. (templated)
     :param stuck_after: seconds that a window has waited, and that all it waits for has been whole, before it
-        counts as stuck; default 900, at least 60.
+        counts as stuck; default 900, at least 60. A cancel that is not complete after as long is named in the
+        end, and holds up no other window.
     :param check_dependencies: False takes each window of the selection for stuck that has waited for
         ``stuck_after``, whatever it waits for: for dependencies older than the factory's 45 days of history.
         Default True. (templated)
@@ -156,10 +157,11 @@ class AdfRecoverStuckTriggerRunsOperator(WindowsOperator):
         self.link_to(context, "triggerruns")
         report = reports.RerunReport.unpacked(event["report"]["recovery"])
         runs = [watches.WatchedRun.from_json(run) for run in event["runs"]]
-        deadline = datetime.fromisoformat(event["deadline"])
+        deadline = datetime.fromisoformat(event["report"]["deadline"])
+        is_last = datetime.fromisoformat(event["deadline"]) == deadline
+        report, error = self._waited(report, runs, triggers.error_of(event), is_last=is_last)
         with self.hook as hook:
-            error = triggers.error_of(event)
-            return self._rerun_cancelled(context, hook, report, runs, deadline, error)
+            return self._rerun_cancelled(context, hook, report, deadline, error)
 
     def _open_batch(self, context: Context, hook: AdfRunsHook, state: TaskLedger) -> openings.Batch:
         asked = replace(self.asked(DEFAULT_RERUN_STATUSES), had_waited=True)
@@ -179,7 +181,8 @@ class AdfRecoverStuckTriggerRunsOperator(WindowsOperator):
         report = hook.run(lambda client: recoveries.cancel_stuck(client, report, deadline))
         run_ids = stuck_windows.awaited_cancels(report)
         if not run_ids:
-            return self._rerun_cancelled(context, hook, report, (), deadline, None)
+            return self._rerun_cancelled(context, hook, report, deadline)
+        end = hook.run(lambda client: self._end_of_cancels(client, deadline))
         watched: dict[str, Any] = {"trigger_name": report.trigger_name, "trigger_run_ids": run_ids}
         self.log.info(
             "Being cancelled, to be rerun then: %d. If the task is ended before: %s.",
@@ -191,33 +194,54 @@ class AdfRecoverStuckTriggerRunsOperator(WindowsOperator):
                 trigger=triggers.AdfRunsFinalTrigger(
                     pipeline_run_ids=[],
                     include_children=False,
-                    report={"recovery": report.packed()},
+                    report={"recovery": report.packed(), "deadline": deadline.isoformat()},
                     **watched,
-                    **self.place(deadline),
+                    **self.place(end),
                 ),
                 method_name="execute_cancelled",
             )
-        runs, error = hook.run(lambda client: self._wait_for_cancels(client, watched, deadline))
-        return self._rerun_cancelled(context, hook, report, runs, deadline, error)
+        runs, error = hook.run(lambda client: self._wait_for_cancels(client, watched, end))
+        report, error = self._waited(report, runs, error, is_last=end == deadline)
+        return self._rerun_cancelled(context, hook, report, deadline, error)
+
+    async def _end_of_cancels(self, client: FactoryClient, deadline: datetime) -> datetime:
+        """Return how long the cancels are waited for: a run that stays longer is stuck once more."""
+        return min(deadline, await client.now() + timedelta(seconds=self.stuck_after))
 
     async def _wait_for_cancels(
-        self, client: FactoryClient, watched: Mapping[str, Any], deadline: datetime
+        self, client: FactoryClient, watched: Mapping[str, Any], end: datetime
     ) -> tuple[list[watches.WatchedRun], AdfRunsError | None]:
         watch = final_watches.RunsFinalWatch(client, **watched)
-        error = await self.wait_for(watch, client, deadline)
+        error = await self.wait_for(watch, client, end)
         return watch.runs, error
+
+    def _waited(
+        self,
+        report: reports.RerunReport,
+        runs: Sequence[watches.WatchedRun],
+        error: AdfRunsError | None,
+        *,
+        is_last: bool,
+    ) -> tuple[reports.RerunReport, AdfRunsError | None]:
+        """Take over how the wait for the cancels has ended; unless it was the task's last time, it goes on.
+
+        :return: the report, and what ends the task.
+        """
+        report = stuck_windows.after_wait(report, runs)
+        if isinstance(error, WaitTimedOut) and not is_last:
+            waited = timedelta(seconds=self.stuck_after)
+            return stuck_windows.without_late_cancels(report, runs, waited), None
+        return report, error
 
     def _rerun_cancelled(
         self,
         context: Context,
         hook: AdfRunsHook,
         report: reports.RerunReport,
-        runs: Sequence[watches.WatchedRun],
         deadline: datetime,
-        error: AdfRunsError | None,
+        error: AdfRunsError | None = None,
     ) -> dict[str, Any]:
         """Rerun what is cancelled by now; if the wait for that has broken off, the batch stays open."""
-        report = stuck_windows.after_wait(report, runs)
         if error is not None:
             how = _how_to_go_on(context)
             reason = "the deadline came first" if isinstance(error, WaitTimedOut) else str(error)

@@ -24,6 +24,7 @@ from airflow_provider_adfruns.batch.stuck_windows import (
     awaited_cancels,
     choose,
     still_to_do,
+    without_late_cancels,
 )
 from airflow_provider_adfruns.batch.watch import WatchedRun
 from tests.batch.histories import NOW, hour, run
@@ -87,9 +88,11 @@ def test_a_window_cut_by_the_range_is_left_alone_and_others_are_not_mentioned() 
     assert [each.reason for each in left_alone] == ["its window lies only partly inside the range"]
 
 
-def test_what_an_earlier_try_has_cancelled_or_seen_fail_is_left_over() -> None:
+def test_what_an_earlier_try_has_cancelled_is_left_over_and_after_a_failure_what_failed_too() -> None:
     history = [run(1, "Cancelled"), run(2, "Failed"), run(3, "Succeeded"), run(4, "Cancelled")]
-    assert chosen(history, windows=frozenset(hour(each) for each in (1, 2, 3))) == ["w1", "w2"]
+    windows = frozenset(hour(each) for each in (1, 2, 3))
+    assert chosen(history, windows=windows, have_failed=True) == ["w1", "w2"]
+    assert chosen(history, windows=windows) == ["w1"]
 
 
 def test_a_window_cancelled_while_it_waited_is_left_alone_unless_it_is_named() -> None:
@@ -216,6 +219,16 @@ def test_a_run_that_has_succeeded_in_spite_of_its_cancel_needs_no_rerun() -> Non
     judged = after_wait(report(*(run(each, WAITS) for each in (1, 2, 3))), ended)
     assert list(steps(judged)) == ["w1", "w3"]
     assert [each["run_id"] for each in judged.skipped] == ["w2"]
+
+
+def test_a_run_that_has_begun_in_spite_of_its_cancel_is_left_alone_when_the_wait_for_it_ends() -> None:
+    now = [watched("w1", "Running"), watched("w2", WAITS), watched("w3", "Cancelled")]
+    judged = without_late_cancels(report(*(run(each, WAITS) for each in (1, 2, 3))), now, QUARTER)
+    assert steps(judged) == {
+        "w2": "refused: its run is WaitingOnDependency still, 900 seconds after its cancel",
+        "w3": "planned: ",
+    }
+    assert [each["run_id"] for each in judged.skipped] == ["w1"]
 
 
 def test_of_a_batch_taken_up_what_has_gone_on_or_is_older_than_the_history_is_told() -> None:

@@ -24,6 +24,7 @@ from airflow_provider_adfruns.adf.pause import pause
 from airflow_provider_adfruns.batch import recover as recoveries
 from airflow_provider_adfruns.batch.cancel_waiting import cancel_waiting_trigger_runs
 from airflow_provider_adfruns.operators.recover import AdfRecoverStuckTriggerRunsOperator
+from tests.adf.talking import talk
 from tests.conftest import calls
 from tests.provider.scenarios import NOW
 from tests.provider.tasks import Task, latest_statuses, through_json, writes
@@ -336,6 +337,25 @@ def test_a_timeout_while_runs_are_being_cancelled_names_the_windows_and_reruns_n
     assert sent(emulator, "TriggerRuns_Rerun") == []
     [problem] = {each["problem"] for each in task.ti.report["windows"]}
     assert problem.startswith("its run is cancelled or about to be, and it was not rerun: the deadline came")
+
+
+@WAYS_TO_WAIT
+def test_a_cancel_that_is_not_complete_in_time_is_named_and_holds_up_no_other_window(
+    factory: Start, deferrable: bool
+) -> None:
+    emulator = factory(changed(cancel_seconds=1000))
+
+    async def cancel(client: FactoryClient) -> None:
+        await client.cancel_trigger_run("report", "two")
+
+    talk(emulator, cancel)
+    emulator.advance(300)  # so it will be Cancelled in time, and the other will not
+    task = recover(**NIGHT, deferrable=deferrable, stuck_after=900)
+    said = r"1 of 2 windows.* 04:00:00 .*its run is WaitingOnDependency still, 900 seconds after its cancel"
+    with pytest.raises(RunsNotAsWanted, match=said):
+        task.run()
+    assert sent(emulator, "TriggerRuns_Rerun") == ["two"]
+    assert task.ti.report["counts"] == {"Succeeded": 1, "refused": 1}
 
 
 def test_while_runs_are_being_cancelled_the_trigger_is_made_again_from_json_as_it_was(factory: Start) -> None:

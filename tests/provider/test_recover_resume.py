@@ -171,6 +171,17 @@ def test_after_a_crash_what_was_cancelled_is_rerun_also_if_the_range_has_moved_o
     assert windows(emulator)[:6] == DONE
 
 
+@pytest.mark.parametrize("number", [2, 5], ids=["a retry", "a clear"])
+def test_what_was_cancelled_and_not_rerun_is_so_after_a_success_that_bears_it(
+    factory: Start, store: Store, number: int
+) -> None:
+    emulator = factory(STUCK)
+    emulator.fail_next("TriggerRuns_Rerun", status=400, count=2)
+    assert one_try(1, store, fail_if="never").run()["counts"] == {"refused": 2}
+    assert one_try(number, store, max_tries=number + 1, fail_if="never").run()["counts"] == {"Succeeded": 2}
+    assert windows(emulator) == DONE
+
+
 def test_a_retry_after_a_verdict_reruns_what_failed_again(factory: Start, store: Store) -> None:
     scenario = deepcopy(STUCK)
     scenario["triggers"]["report"]["windows"][0]["rerun_outcome"] = "failed"

@@ -98,7 +98,8 @@ def _missed(evidence: Evidence, truth: Truth) -> Iterator[str]:
     for start in sorted(truth.stuck):
         base, latest = latest_at(truth.families[start], truth.begun), truth.families[start][-1]
         has_gone_on = latest is not base or base["status"] in {"Succeeded", "Running", "Failed"}
-        if has_gone_on or truth.theirs[start]:
+        waits_anew = latest["status"] not in _ENDED and truth.has_new_upstream(start)
+        if has_gone_on or waits_anew or truth.theirs[start]:
             continue
         is_named = bool(told.get(start, {}).get("problem"))
         if end == SUCCESS or (end == VERDICT and not is_named):
@@ -135,7 +136,7 @@ def _wrongly_rerun(night: Night, truth: Truth) -> Iterator[str]:
     for start, entries in sorted(truth.reruns.items()):
         for entry in entries:
             may_be = start in truth.stuck or truth.was_stuck(start, truth.try_of(entry))
-            if entry["subject"] not in night.named and not may_be:
+            if entries[0]["subject"] not in night.named and not may_be:
                 yield f"window {start} was rerun by call {entry['sequence']}, and was never stuck"
 
 

@@ -15,6 +15,7 @@ STUCK_AFTER = timedelta(minutes=15)
 UNKNOWN_ID = "nobody-knows-it"
 WAITS = "WaitingOnDependency"
 JUST_NOW = "just now"
+OUTAGE = "outage"
 
 _NOW = datetime(2026, 3, 1, 6, 40, tzinfo=UTC)
 _OPERATIONS = (
@@ -97,6 +98,7 @@ class Night:
     :param retries: how many tries Airflow begins after a verdict.
     :param is_cleared_in_the_end: whether a person clears the task after its success.
     :param pauses: how long Airflow waits before the next try, in seconds.
+    :param between: what somebody else does in the meantime, once what was begun before has ended.
     """
 
     seed: int
@@ -115,6 +117,7 @@ class Night:
     retries: int
     is_cleared_in_the_end: bool
     pauses: tuple[float, ...]
+    between: tuple[tuple[str, ...], ...]
 
 
 def draw(seed: int, count: int) -> Night:
@@ -165,6 +168,7 @@ def draw(seed: int, count: int) -> Night:
         chance.choice([0, 1, 3]),
         chance.random() < 0.3,
         tuple(chance.choice([0.0, chance.uniform(0, 5), 300.0]) for _ in range(30)),
+        tuple(chance.choice(_BETWEEN) for _ in range(30)),
     )
 
 
@@ -175,6 +179,14 @@ _MEDDLING = (
     "cancel waiting",
     "rerun upstream",
     "rerun upstream that has succeeded",
+    OUTAGE,
+)
+_BETWEEN: tuple[tuple[str, ...], ...] = (
+    (),
+    (),
+    ("rerun what it has cancelled",),
+    ("rerun upstream that has succeeded", "rerun what it has cancelled", "rerun what it has cancelled"),
+    ("cancel waiting", "rerun"),
 )
 
 

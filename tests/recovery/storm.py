@@ -11,7 +11,7 @@ from tests.chaos.factory import Control
 from tests.chaos.night import COLLEAGUE, OURS
 from tests.chaos.tries import HUNG, Tries
 from tests.recovery.attempt import read_ledgers
-from tests.recovery.night import PERSON, TRIGGER, UPSTREAM, WAITS
+from tests.recovery.night import OUTAGE, PERSON, TRIGGER, UPSTREAM, WAITS
 from tests.recovery.truth import Evidence
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _MOST_TRIES = 24
 _MOST_ERRORS = 5
 _QUIET_SECONDS = 1200.0
+_CANCELLED_SECONDS = 400.0
+_OUTAGE = {"operation": "TriggerRuns_QueryByFactory", "status": 503, "for_seconds": 200}
 _RERUN, _CANCEL = (
     "/triggers/{trigger}/triggerRuns/{run}/rerun",
     "/triggers/{trigger}/triggerRuns/{run}/cancel",
@@ -93,7 +95,16 @@ class RecoveryStorm(Tries):
                     self._end_reruns(control)
                 self._clear()
             control.advance(night.pauses[len(ends)])
+            self._act_between(control, len(ends))
         return ends
+
+    def _act_between(self, control: Control, number: int) -> None:
+        """Let somebody else act after a try, once what it has begun to cancel is cancelled."""
+        chance = random.Random(f"{self.night.seed} between {number}")  # noqa: S311
+        if self.night.between[number]:
+            control.advance(_CANCELLED_SECONDS)
+        for what in self.night.between[number]:
+            self._meddle(control, chance, what)
 
     def death(self, number: int) -> Any:
         """Return how a try ends before its time, None if it does not."""
@@ -108,7 +119,7 @@ class RecoveryStorm(Tries):
         chance = random.Random(f"before {self.night.seed}")  # noqa: S311
         for _ in range(self.night.cancelled_before):
             self._meddle(control, chance, "cancel waiting")
-        control.advance(400)
+        control.advance(_CANCELLED_SECONDS)
 
     def _end_reruns(self, control: Control) -> None:
         """Do as a kill does that cancels what the task has rerun."""
@@ -136,6 +147,9 @@ class RecoveryStorm(Tries):
             self._meddle(control, chance, what)
 
     def _meddle(self, control: Control, chance: random.Random, what: str) -> None:
+        if what == OUTAGE:
+            control.call("POST", "/faults", [_OUTAGE])
+            return
         trigger = UPSTREAM if "upstream" in what else TRIGGER
         path = target(chance, what, control.windows(10 * self.night.count, trigger))
         if path is not None:

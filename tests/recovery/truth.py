@@ -126,6 +126,16 @@ class Truth:
             for look in looks
         )
 
+    def has_new_upstream(self, start: datetime) -> bool:
+        """Say whether what a window waits for has run again since the first try began."""
+        return any(
+            time(run["timestamp"]) > self.begun
+            for trigger, offset, size in self._night.needs
+            for first, last, runs in self._stretches.get(trigger, self._stretches[""])
+            if last > start + offset and first < start + offset + size
+            for run in runs
+        )
+
     def _looks_of(self, number: int) -> list[datetime]:
         """Return when a try may have seen what it decided by: from its beginning to its first write."""
         begins = [*self._evidence.tries, len(self._evidence.journal)]
