@@ -17,7 +17,6 @@ from airflow_provider_adfruns.batch.opening import Batch, begin, is_same_trigger
 from airflow_provider_adfruns.batch.plan import by_window, unknown_ids
 from airflow_provider_adfruns.batch.planning import (
     check_chosen,
-    read_history,
     read_until,
     skipped_of,
     tumbling_window_trigger,
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_READINGS = 2  # of what is taken up: a page that one has lost, with a window's latest run, the other has
+_READINGS = 2  # a page that one has lost, with a window's latest run, the other has
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,12 @@ async def _find(
 ) -> RerunReport:
     now = await client.now()
     asked.selection.check_history(now)
-    history = await read_history(client, asked.selection)
+    history = await read_until(
+        client,
+        asked.selection,
+        lambda runs: shows_each(runs, earlier.windows),
+        at_least=1 if asked.dry_run else _READINGS,
+    )
     stuckness = Stuckness(now, rules.stuck_after)
     if rules.check_dependencies:
         waiting = [

@@ -64,15 +64,31 @@ def test_an_unknown_run_id_fails_the_next_try_as_it_would_have_failed_the_first(
         recover(2, store, run_ids=run_ids).run()
 
 
+def long() -> dict[str, Any]:
+    """Return the factory with more windows than a page of a query holds."""
+    scenario = deepcopy(STUCK)
+    for trigger in scenario["triggers"].values():
+        trigger["windows"].insert(0, {"from": "-PT150H", "count": 147})
+    return scenario
+
+
+DAYS = {"window_start": "2026-02-24T00:00:00Z", "window_end": "2026-03-01T06:00:00Z"}
+
+
 def test_a_lost_page_leaves_no_window_behind_that_an_earlier_try_has_cancelled(
     factory: Start, store: Store
 ) -> None:
-    long = deepcopy(STUCK)
-    for trigger in long["triggers"].values():
-        trigger["windows"].insert(0, {"from": "-PT150H", "count": 147})
-    emulator = factory(long)
-    days = {"window_start": "2026-02-24T00:00:00Z", "window_end": "2026-03-01T06:00:00Z"}
-    recover(1, store, **days, deferrable=True).defer()
+    emulator = factory(long())
+    recover(1, store, **DAYS, deferrable=True).defer()
     emulator.advance(3600)
     emulator.fail_next("TriggerRuns_QueryByFactory", lose="page")
-    assert recover(2, store, **days).run()["counts"] == {"Succeeded": 1}
+    assert recover(2, store, **DAYS).run()["counts"] == {"Succeeded": 1}
+
+
+def test_a_lost_page_hides_nothing_of_what_is_left_over_after_a_verdict(factory: Start, store: Store) -> None:
+    emulator = factory(long())
+    emulator.fail_next("TriggerRuns_Rerun", status=400)
+    with pytest.raises(RunsNotAsWanted):
+        recover(1, store, **DAYS).run()
+    emulator.fail_next("TriggerRuns_QueryByFactory", lose="page")
+    assert recover(2, store, **DAYS).run()["counts"] == {"Succeeded": 1}
