@@ -10,7 +10,7 @@ from airflow_provider_adfruns.adf.errors import TriggerNotFound, UnexpectedAnswe
 from airflow_provider_adfruns.adf.pause import pause
 from airflow_provider_adfruns.adf.queries import HISTORY, RunFilter
 from airflow_provider_adfruns.batch.cancel_waiting import cancel_waiting_trigger_runs
-from airflow_provider_adfruns.batch.deadline import refuse_past
+from airflow_provider_adfruns.batch.deadline import is_over, refuse_past
 from airflow_provider_adfruns.batch.dependencies import Upstream, needs
 from airflow_provider_adfruns.batch.ledger import Phase
 from airflow_provider_adfruns.batch.opening import Batch, begin, is_same_trigger, left_open, take_up
@@ -205,7 +205,7 @@ async def cancel_stuck(client: FactoryClient, report: RerunReport, deadline: dat
     :raises AdfRunsError: only before anything is cancelled.
     """
     run_ids = awaited_cancels(report)
-    if not run_ids:
+    if not run_ids or await is_over(client, deadline):  # an earlier try may have sent the cancels
         return report
     selection = WindowSelection(report.trigger_name, tuple(run_ids), None)
     cancel = await cancel_waiting_trigger_runs(client, selection, OnRunning.SKIP, deadline=deadline)

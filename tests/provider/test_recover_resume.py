@@ -145,6 +145,17 @@ def test_a_retry_after_a_verdict_reruns_what_was_cancelled_and_not_rerun(
     assert windows(emulator) == DONE
 
 
+def test_what_was_cancelled_before_a_deadline_is_not_told_as_not_cancelled_after_it(
+    factory: Start, store: Store
+) -> None:
+    emulator = factory(slow())
+    for number in (1, 2):
+        with pytest.raises(WaitTimedOut, match=r"not rerun: 2; clear the task, and it goes on"):
+            one_try(number, store, deadline="2026-03-01T06:45:00Z").run()
+    assert len(calls(emulator, "TriggerRuns_Cancel")) == 2
+    assert one_try(3, store).run()["counts"] == {"Succeeded": 2}
+
+
 @pytest.mark.parametrize("start", ["2026-03-01T01:00:00Z", "2026-03-01T05:00:00Z"])
 def test_what_was_cancelled_is_rerun_also_if_the_range_has_moved_on_until_the_next_try(
     factory: Start, store: Store, start: str
