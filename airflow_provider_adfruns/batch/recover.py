@@ -120,7 +120,7 @@ async def _find(
         lambda runs: shows_each(runs, earlier.windows),
         at_least=1 if asked.dry_run else _READINGS,
     )
-    stuckness = Stuckness(now, rules.stuck_after)
+    stuckness = Stuckness(now, rules.stuck_after, trigger.name)
     if rules.check_dependencies:
         waiting = [
             window
@@ -140,11 +140,15 @@ def _depends_on(trigger: Trigger) -> tuple[Dependency, ...]:
     try:
         return trigger.depends_on
     except (ValueError, LookupError, TypeError) as error:
-        raise UnexpectedAnswer(
-            f"trigger {trigger.name!r} waits for something that cannot be read: {error!r}. So it cannot be"
-            " said which of its windows are stuck. Nothing was changed. Choose the windows yourself, and set"
-            " check_dependencies=False."
-        ) from error
+        raise _unreadable(trigger, error) from error
+
+
+def _unreadable(trigger: Trigger, error: Exception) -> UnexpectedAnswer:
+    return UnexpectedAnswer(
+        f"trigger {trigger.name!r} has a definition that cannot be read: {error!r}. So it cannot be said"
+        " which windows wait for what, and are stuck. Nothing was changed. Choose the windows yourself, and"
+        " set check_dependencies=False."
+    )
 
 
 async def _read_upstreams(
@@ -171,7 +175,10 @@ async def _read_upstreams(
         now = await client.now()
         runs = await _runs_of(client, upstream.name, max(start, now - HISTORY))
         changed = await _runs_of(client, upstream.name, recently)
-        return Upstream(upstream, runs, frozenset(run.trigger_run_id for run in changed))
+        try:
+            return Upstream(upstream, runs, frozenset(run.trigger_run_id for run in changed))
+        except ValueError as error:
+            raise _unreadable(upstream, error) from error
 
     found = await at_once(read(name, start) for name, start in since.items())
     return dict(zip(since, found, strict=True))

@@ -43,12 +43,14 @@ class Stuckness:
     :param now: the service's time.
     :param stuck_after: it has to have waited for so long, and all that it waits for to have succeeded so long
         ago.
+    :param trigger_name: the trigger whose windows are judged.
     :param dependencies: what it waits for; None if that is not to be looked at.
     :param upstreams: the triggers of these, by the names that the dependencies use.
     """
 
     now: datetime
     stuck_after: timedelta
+    trigger_name: str
     dependencies: Sequence[Dependency] | None = None
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
 
@@ -64,7 +66,7 @@ class Stuckness:
             return f"it does not wait on dependencies: its latest run is {run.status}"
         if not self.has_waited(run):
             return f"it has begun to wait only at {run.timestamp:%Y-%m-%d %H:%M:%S}"
-        for needed in needs(window, run.trigger_name, self.dependencies or ()):
+        for needed in needs(window, self.trigger_name, self.dependencies or ()):
             lack = self.upstreams[needed.trigger_name].lacks(needed)
             if lack is not None:
                 return f"it waits as it should: {lack}"

@@ -41,7 +41,7 @@ def stuckness(*lacking: int) -> Stuckness:
     """Judge by an upstream trigger whose windows of these hours have failed; all others have succeeded."""
     runs = [run(each, "Failed" if each in lacking else "Succeeded") for each in range(24)]
     upstream = Upstream(Trigger("hourly", "", "Started", {}), runs, frozenset())
-    return Stuckness(NOW, QUARTER, [Dependency("up", timedelta(0), None)], {"up": upstream})
+    return Stuckness(NOW, QUARTER, "hourly", [Dependency("up", timedelta(0), None)], {"up": upstream})
 
 
 def chosen(history: Sequence[TriggerRun], *, lacking: Iterable[int] = (), **earlier: object) -> list[str]:

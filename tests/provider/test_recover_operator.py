@@ -225,7 +225,7 @@ def test_a_dependency_of_an_unknown_kind_fails_the_task_before_anything_is_sent(
     reference = {"type": "TriggerDependencyReference", "referenceTrigger": dependency["referenceTrigger"]}
     document["properties"]["typeProperties"]["dependsOn"] = [reference]
     httpx.put(address, params=version, json=document).raise_for_status()
-    with pytest.raises(UnexpectedAnswer, match=r"'report' waits.*'TriggerDepend.*check_dependencies=F"):
+    with pytest.raises(UnexpectedAnswer, match=r"'report' has.*'TriggerDepend.*check_dependencies=F"):
         recover(**NIGHT).run()
     assert {entry.principal for entry in writes(emulator)} == {"anonymous"}
     assert recover(**NIGHT, check_dependencies=False, dry_run=True).run()["counts"] == {"planned": 3}
@@ -369,3 +369,15 @@ def test_queries_name_the_trigger_as_it_is_published_for_they_may_mind_the_case(
     Task(AdfRecoverStuckTriggerRunsOperator, trigger_name="REPORT", **NIGHT).run()
     asked = [entry.body["filters"][0]["values"] for entry in calls(emulator, "TriggerRuns_QueryByFactory")]
     assert {name for values in asked for name in values} == {"report", "hourly"}
+
+
+def test_a_window_of_the_own_trigger_is_looked_for_by_its_published_name(factory: Start) -> None:
+    chain = {"windows": 2, "runs": [{**WAITS, "id": "two", "stuck": True}]}
+    emulator = factory(
+        changed(
+            dependsOn=[{"self": True, "offset": "-PT1H"}],
+            windows=[{"from": "-PT6H", "count": 6, "except": [chain]}],
+        )
+    )
+    Task(AdfRecoverStuckTriggerRunsOperator, trigger_name="REPORT", **NIGHT).run()
+    assert sent(emulator, "TriggerRuns_Rerun") == ["two"]
