@@ -2,54 +2,38 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import shutil
 import sys
-import tempfile
 import threading
 import time
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.chaos.night import OURS, SECRET, Night, draw
+from tests.chaos import nights
+from tests.chaos.night import Night, draw
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from tests.chaos.factory import Served
     from tests.chaos.judge import Judgement
     from tests.chaos.storm import Storm
 
+_MODULE = "tests.chaos"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the nights. :return: 0 if every window of every night was rerun as it should be, else 1."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=10, help="how many nights; default 10")
-    parser.add_argument("--windows", type=int, default=60, help="windows a night; default 60")
-    parser.add_argument("--first-seed", type=int, default=1, help="the first night's seed; default 1")
+    parser = nights.arguments(_MODULE, __doc__, windows=60)
     parser.add_argument(
         "--blind", type=int, default=0, help="nights that the blind loop sees, too; default 0"
     )
-    parser.add_argument(
-        "--without-store", action="store_true", help="as before Airflow 3.3: no try knows of an earlier one"
-    )
     options = parser.parse_args(arguments)
-    home = Path(tempfile.mkdtemp(prefix="adfruns-chaos-"))
-    (home / "airflow").mkdir()
-    os.environ |= {"AIRFLOW_HOME": str(home / "airflow"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
-    is_well = False
-    try:
-        is_well = _all_nights(home, options)
-    finally:
-        if is_well:
-            shutil.rmtree(home)
-        else:
-            print(f"logs and evidence are in {home}")
-    return 0 if is_well else 1
+    return nights.in_a_home(lambda home: _all_nights(home, options))
 
 
 def _all_nights(home: Path, options: argparse.Namespace) -> bool:
@@ -71,7 +55,7 @@ def _all_nights(home: Path, options: argparse.Namespace) -> bool:
                 total[name] += count
             if found.findings:
                 bad.append(seed)
-                _show(seed, options, found.findings)
+                nights.show(_MODULE, seed, options, found.findings)
             if seed < options.first_seed + options.blind:
                 blind.append(_blind_night(home / f"blind-{seed}", without_tokens, night))
     spent = time.monotonic() - began
@@ -90,9 +74,7 @@ def _one_night(home: Path, factory: Served, night: Night, *, has_store: bool) ->
     from tests.chaos.attempt import FileStore, operate
     from tests.chaos.storm import Storm
 
-    connection = {**factory.connection, "login": OURS, "password": SECRET}
-    connection["extra"] = json.dumps(factory.connection["extra"])
-    os.environ["AIRFLOW_CONN_AZURE_DATA_FACTORY_DEFAULT"] = json.dumps(connection)
+    nights.sign_in(factory)
     store = FileStore(home / "state.json", dies_judged=night.dies_judged) if has_store else None
 
     def attempt(number: int) -> Callable[[], None]:
@@ -136,14 +118,6 @@ def _through(storm: Storm, name: str) -> tuple[Judgement, int]:
     else:
         shutil.rmtree(home)
     return found, storm.kills
-
-
-def _show(seed: int, options: argparse.Namespace, findings: Sequence[str]) -> None:
-    for finding in findings[:20]:
-        print(f"  {finding}")
-    again = f"--first-seed {seed} --seeds 1 --windows {options.windows}"
-    without = " --without-store" if options.without_store else ""
-    print(f"  again: python -m tests.chaos {again}{without}", flush=True)
 
 
 if __name__ == "__main__":

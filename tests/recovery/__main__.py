@@ -2,52 +2,33 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import shutil
 import sys
-import tempfile
 import time
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.chaos.night import OURS, SECRET
+from tests.chaos import nights
 from tests.recovery.night import draw
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from tests.chaos.factory import Served
     from tests.recovery.judge import Judgement
     from tests.recovery.night import Night
 
+_MODULE = "tests.recovery"
 _COUNTED = ("nights", "windows", "stuck", "cancels", "reruns", "kills", "faults")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the nights. :return: 0 if every stuck window was recovered as it should be, else 1."""
-    parser = argparse.ArgumentParser(prog="python -m tests.recovery", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=10, help="how many nights; default 10")
-    parser.add_argument("--windows", type=int, default=40, help="windows a night; default 40")
-    parser.add_argument("--first-seed", type=int, default=1, help="the first night's seed; default 1")
-    parser.add_argument(
-        "--without-store", action="store_true", help="as before Airflow 3.3: no try knows of an earlier one"
-    )
-    options = parser.parse_args(arguments)
-    home = Path(tempfile.mkdtemp(prefix="adfruns-recovery-"))
-    (home / "airflow").mkdir()
-    os.environ |= {"AIRFLOW_HOME": str(home / "airflow"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
-    is_well = False
-    try:
-        is_well = _all_nights(home, options)
-    finally:
-        if is_well:
-            shutil.rmtree(home)
-        else:
-            print(f"logs and evidence are in {home}")
-    return 0 if is_well else 1
+    options = nights.arguments(_MODULE, __doc__, windows=40).parse_args(arguments)
+    return nights.in_a_home(lambda home: _all_nights(home, options))
 
 
 def _all_nights(home: Path, options: argparse.Namespace) -> bool:
@@ -57,9 +38,7 @@ def _all_nights(home: Path, options: argparse.Namespace) -> bool:
     total = dict.fromkeys(_COUNTED, 0)
     began = time.monotonic()
     with served(home / "open") as factory:
-        connection = {**factory.connection, "login": OURS, "password": SECRET}
-        connection["extra"] = json.dumps(factory.connection["extra"])
-        os.environ["AIRFLOW_CONN_AZURE_DATA_FACTORY_DEFAULT"] = json.dumps(connection)
+        nights.sign_in(factory)
         for seed in range(options.first_seed, options.first_seed + options.seeds):
             night = draw(seed, options.windows)
             found, kills = _one_night(home / f"seed-{seed}", factory, night, not options.without_store)
@@ -68,7 +47,7 @@ def _all_nights(home: Path, options: argparse.Namespace) -> bool:
                 total[name] += count
             if found.findings:
                 bad.append(seed)
-                _show(seed, options, found.findings)
+                nights.show(_MODULE, seed, options, found.findings)
     spent = time.monotonic() - began
     print(f"recovery: {', '.join(f'{count} {name}' for name, count in total.items())}, in {spent:.0f} s")
     print(f"recovery: {len(bad)} nights with findings{': seeds ' + str(bad) if bad else ''}")
@@ -102,14 +81,6 @@ def _one_night(home: Path, factory: Served, night: Night, has_store: bool) -> tu
     else:
         shutil.rmtree(home)
     return found, storm.kills
-
-
-def _show(seed: int, options: argparse.Namespace, findings: Sequence[str]) -> None:
-    for finding in findings[:20]:
-        print(f"  {finding}")
-    without = " --without-store" if options.without_store else ""
-    again = f"--first-seed {seed} --seeds 1 --windows {options.windows}{without}"
-    print(f"  again: python -m tests.recovery {again}", flush=True)
 
 
 if __name__ == "__main__":
