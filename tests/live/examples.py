@@ -21,6 +21,11 @@ _SLOW_CLOCK = 10.0  # until what is to be cancelled is, and tasks wait: nothing 
 _BOOKS = "5f0c1a52-8d0e-4a53-9d0b-6c1b8d5f7a01"
 _RERUN_SECONDS = 4500  # minutes of the slow clock, and seconds of the fast one
 _PATIENCE_SECONDS = 300.0
+_TASKS = {
+    "cancel_and_rerun_from_failure": "rerun",
+    "rerun_last_night": "rerun",
+    "recover_stuck_window": "recover",
+}
 
 
 def demonstration() -> dict[str, Any]:
@@ -36,22 +41,21 @@ def all_at_once(stage: Stage) -> list[str]:
     """Four of the example DAGs at the same time."""
     stage.begin(demonstration(), clock=_SLOW_CLOCK)
     began = stage.evidence()
-    succeeding = [
-        stage.start(dag_id, {})
-        for dag_id in ("cancel_and_rerun_from_failure", "rerun_last_night", "recover_stuck_window")
-    ]
+    due, waiting = _due(began), began.waiting("report_hourly")
+    stuck = {window: run_id for window, run_id in waiting.items() if _has_orders(began, window)}
+    succeeding = {dag_id: stage.start(dag_id, {}) for dag_id in _TASKS}
     failing = stage.start("clean_up_after_failure", {})
     stage.wait("what is to be cancelled is", lambda: _are_cancelled(stage.evidence()), _PATIENCE_SECONDS)
-    for run in succeeding:
-        stage.wait_until_deferred(run, seconds=_PATIENCE_SECONDS)
-    stage.wait_until_let_go(*succeeding)
+    stage.wait("what is stuck is rerun", lambda: stage.evidence().reruns().keys() >= {*stuck})
+    for dag_id, run in succeeding.items():
+        stage.wait_until_deferred(run, _TASKS[dag_id], seconds=_PATIENCE_SECONDS)
+    for dag_id, run in succeeding.items():
+        stage.wait_until_let_go(run, task_id=_TASKS[dag_id])
     stage.set_clock(FAST_CLOCK)
-    for run in succeeding:
+    for run in succeeding.values():
         stage.wait_for_end(run, seconds=_PATIENCE_SECONDS)
     stage.wait_for_end(failing, "failed", seconds=_PATIENCE_SECONDS)
     evidence = stage.evidence()
-    due, waiting = _due(began), began.waiting("report_hourly")
-    stuck = {window: run_id for window, run_id in waiting.items() if _has_orders(began, window)}
     return [
         judge.each_rerun(evidence, [*due, *stuck]),
         judge.whole(evidence, [*due, *stuck]),
